@@ -24,7 +24,7 @@ def results() -> list[Result]:
     with practice(120) as sandbox:
         for each in labelled:
             address = f"{sandbox['admin_url']}/records/Patient/{each.theirs['id']}"
-            requests.put(address, json=each.theirs, timeout=30).raise_for_status()
+            requests.put(address, json=each.emr, timeout=30).raise_for_status()
         client = as_in_a_task(sandbox)
         matcher = PatientMatcher(client, lambda ids: set())
         before = client.calls
@@ -46,9 +46,9 @@ def results() -> list[Result]:
 def _result_of(matcher: Any, pair: Pair) -> str:
     from ecw.push.rules.match import Match, MatchQuery
 
-    accounts = [each["value"] for each in pair.ours["identifier"] if each["use"] == "secondary"]
-    found = matcher.find(MatchQuery.of(pair.ours, (), accounts))
-    if found is None or pair.theirs["id"] not in found.candidates:
+    accounts = [each["value"] for each in pair.crm["identifier"] if each["use"] == "secondary"]
+    found = matcher.find(MatchQuery.of(pair.crm, (), accounts))
+    if found is None or pair.emr["id"] not in found.candidates:
         return "another" if isinstance(found, Match) else "created" if found is None else "held"
     return "certain" if isinstance(found, Match) else "held"
 

@@ -1,4 +1,4 @@
-"""What all tests share: an odd time zone, and the fixtures of tests/fixtures."""
+"""The settings of all tests: an unusual time zone, fixtures of tests/fixtures, order and reports."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from xdist.scheduler import LoadFileScheduling
 from tests.fixtures import examples  # noqa: F401 - registers the profiles of hypothesis
 from tests.fixtures.temporary_files import in_memory
 
-# A zone with a 45-minute offset: code that forgets zones shows it. Set before anything imports pandas or Airflow.
+# A zone with an offset of 45 minutes reveals code that ignores zones. Set before anything imports pandas or Airflow.
 os.environ["TZ"] = "Asia/Kathmandu"
 time.tzset()
 
 in_memory()
 
-# Whatever asks Airflow for a connection finds an empty Airflow, not the one of the person who runs the tests.
+# Code that reads Airflow's connections gets an empty Airflow, not the one of the person who runs the tests.
 _airflow_home = tempfile.TemporaryDirectory(prefix="ecw-airflow-", ignore_cleanup_errors=True)
 os.environ["AIRFLOW_HOME"] = _airflow_home.name
 atexit.register(_airflow_home.cleanup)
@@ -49,7 +49,7 @@ pytest_plugins = [
 
 
 def pytest_configure() -> None:
-    """Let TERM end a run as Ctrl-C does: fixtures stop what they have started."""
+    """Let SIGTERM end a run as Ctrl-C does, so that fixtures stop the processes that they started."""
     signal.signal(signal.SIGTERM, _interrupt)
 
 
@@ -67,7 +67,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Print what failed, and nothing more, as the very last lines: of a long output often only the end is kept."""
+    """Print the failed tests as the very last lines, because CI often keeps only the end of a long output."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
         for outcome in ("failed", "error"):
@@ -76,41 +76,41 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Add what each part of a test took to the file that $TEST_DURATIONS names."""
+    """Append the seconds of each phase of a test to the file that $TEST_DURATIONS names."""
     if (path := os.environ.get("TEST_DURATIONS")) and "PYTEST_XDIST_WORKER" not in os.environ:
         with Path(path).open("a") as durations:
             durations.write(f"{report.duration:8.1f} {report.when:8} {report.nodeid}\n")
 
 
-# What takes longest comes first, so that no worker is left with it at the end; behind these come the other journeys.
+# The longest files start first, so that no worker still runs one at the end; then come the other journeys.
 LONGEST = ("tests/journeys/demo/", "tests/journeys/test_disturbed.py", "tests/journeys/cluster/")
 
 
 class ByFile(LoadFileScheduling):
-    """Give each file to one worker, and all files that share a demo to the same one."""
+    """Gives each file to one worker, and all files that share the demo to the same worker."""
 
     def _split_scope(self, nodeid: str) -> str:
         return "demo" if nodeid.startswith("tests/journeys/demo/") else super()._split_scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
-    """Say who gets which tests."""
+    """Return the scheduler that distributes tests to workers."""
     return ByFile(config, log)
 
 
 def pytest_collection_finish() -> None:
-    """Let Python look for garbage among what tests make, and not among all that was imported: a sixth of their CPU."""
+    """Exclude imported objects from garbage collection and collect less often: this saves a sixth of the tests' CPU."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the journeys, which take long and are few."""
-    items.sort(key=lambda item: _turn(item.nodeid))
+    """Run the journeys first: they take long and are few."""
+    items.sort(key=lambda item: _rank(item.nodeid))
 
 
-def _turn(nodeid: str) -> int:
-    """Return the place of a test's file: the lowest comes first."""
-    found = (at for at, start in enumerate(LONGEST) if nodeid.startswith(start))
-    return next(found, len(LONGEST) + ("journey" not in nodeid))
+def _rank(nodeid: str) -> int:
+    """Return the sort key of a test's file; the lowest runs first."""
+    ranks = (at for at, start in enumerate(LONGEST) if nodeid.startswith(start))
+    return next(ranks, len(LONGEST) + ("journey" not in nodeid))

@@ -1,4 +1,4 @@
-"""What guards the dependencies and the code without a network: hashes, the record of the audit, static analysis."""
+"""Checks of dependencies and code that need no network: hashes, the record of the audit, static analysis."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
-def test_whatever_is_installed_is_pinned_with_hashes() -> None:
+def test_every_installed_package_is_pinned_with_hashes() -> None:
     blocks = re.split(r"\n(?=\S)", LOCK.read_text().strip())
     assert len(blocks) == len(pins(LOCK.read_text())) > 100
     assert [block.splitlines()[0] for block in blocks if "--hash=sha256:" not in block] == []
@@ -54,7 +54,7 @@ def test_a_vulnerable_or_unknown_package_leaves_no_record(bad: dict[str, Any]) -
         record_of(report(bad), NOW)
 
 
-# One for each kind of bandit's rules that this code could break.
+# One example for each of bandit's rules that this code could break.
 PLANTED = {
     "S307": "eval(input())\n",
     "S602": "import subprocess\n\nsubprocess.run('ls ' + input(), shell=True, check=True)\n",

@@ -1,4 +1,4 @@
-"""The environment is made of the files that requirements.lock pins by hash, and of no others."""
+"""The environment is installed only from files that requirements.lock pins by hash."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def pins(name: str) -> list[str]:
 
 
 def wheel(folder: Path, name: str, number: str, files: dict[str, bytes]) -> Path:
-    """Write a wheel that pip and uv take for the package `name`."""
+    """Write a wheel that pip and uv accept as the package `name`."""
     path = folder / f"{name}-{number}-py3-none-any.whl"
     info = f"{name}-{number}.dist-info"
     metadata = {
@@ -42,7 +42,7 @@ def wheel(folder: Path, name: str, number: str, files: dict[str, bytes]) -> Path
 
 
 class Project:
-    """A small project with the real bootstrap.py, beside a folder of wheels that stands for the network."""
+    """A small project with the real bootstrap.py, and a folder of wheels in place of the package index."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -60,13 +60,13 @@ class Project:
             '[build-system]\nrequires = ["setuptools>=77"]\nbuild-backend = "setuptools.build_meta"\n'
             '[project]\nname = "small"\nversion = "1"\n'
         )
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
         pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "PIP_CONFIG_FILE": os.devnull}
         uv_ = {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(wheels), "UV_CACHE_DIR": str(folder / "cache")}
-        self.environment = kept | pip | uv_
+        self.environment = environment | pip | uv_
 
     def set_up(self, changed: str = "", unlocked: str = "") -> str:
-        """Run bootstrap.py, which has to stop: the lock pins another file for `changed`, and nothing for `unlocked`."""
+        """Run bootstrap.py, return its errors; the lock has a wrong hash for `changed`, and no line for `unlocked`."""
         lock = ""
         for path in self.wheels:
             name, number = path.name.split("-")[:2]
@@ -90,13 +90,13 @@ class Project:
 
 
 @pytest.mark.parametrize("all_files", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_a_file_with_another_hash_stops_the_installation_with_a_line_that_says_so(
+def test_a_file_with_another_hash_stops_the_installation_with_an_error_of_one_line(
     all_files: bool, tmp_path: Path
 ) -> None:
     project = Project(tmp_path)
-    what = "not the one that requirements.lock pins by hash"
+    message = "not the one that requirements.lock pins by hash"
 
-    assert what in project.set_up(changed="uv").splitlines()[-1]
+    assert message in project.set_up(changed="uv").splitlines()[-1]
     assert "DO NOT MATCH THE HASHES" in (tmp_path / ".run" / "setup.log").read_text()
     assert not project.has("bin/uv")
     if not all_files:
@@ -105,7 +105,7 @@ def test_a_file_with_another_hash_stops_the_installation_with_a_line_that_says_s
     output = project.set_up(changed="needed")
     assert project.has("bin/uv"), "its hash was right"
     assert "Hash mismatch for `needed==1.0`" in output
-    assert what in output.splitlines()[-1]
+    assert message in output.splitlines()[-1]
     assert not project.has("lib/*/site-packages/needed.py")
 
     output = project.set_up(unlocked="needed")
@@ -115,7 +115,7 @@ def test_a_file_with_another_hash_stops_the_installation_with_a_line_that_says_s
     output = project.set_up(changed="setuptools")
     assert project.has("lib/*/site-packages/needed.py"), "its hash was right"
     assert "Hash mismatch for `setuptools==99.0`" in output
-    assert what in output.splitlines()[-1]
+    assert message in output.splitlines()[-1]
 
 
 def test_the_lock_pins_what_the_constraints_pin_each_with_its_hashes() -> None:

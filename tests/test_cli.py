@@ -1,4 +1,4 @@
-"""The `ecw` command: it lists what it can do, and an error is one message."""
+"""The `ecw` command: its help lists the commands, and an error is one message."""
 
 from __future__ import annotations
 

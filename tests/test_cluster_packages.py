@@ -1,4 +1,4 @@
-"""A test of the cluster says what it lacks; in CI, where nothing may be left out, it fails."""
+"""A test of the cluster names missing packages and is skipped; in CI, which must run all tests, it fails."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ ROOT = Path(__file__).resolve().parents[1]
 NEVER = "no-such-package-of-a-cluster"
 
 
-def test_what_is_installed_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_installed_command_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "1")
     require(["pytest"])
 
 
-def test_without_the_packages_it_skips_and_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_skip_the_tests_and_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
     with pytest.raises(pytest.skip.Exception, match=f"not installed: {NEVER}; `make test-cluster`"):
         require(["pytest", NEVER])
 
 
-def test_in_ci_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_ci_missing_packages_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "1")
     with pytest.raises(pytest.fail.Exception, match=NEVER):
         require([NEVER])

@@ -1,4 +1,4 @@
-"""What is said to be linted only: the images, the compose file and the values of the Helm chart."""
+"""The files for deployment are linted: the images, the compose file and the values of the Helm chart."""
 
 from __future__ import annotations
 

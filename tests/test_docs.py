@@ -1,4 +1,4 @@
-"""The docs say what the code does."""
+"""The docs agree with the code."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_generated_page_is_what_the_code_says(name: str) -> None:
+def test_generated_pages_are_up_to_date(name: str) -> None:
     assert (REFERENCE / name).read_text() == PAGES[name](), "run `make docs`"
 
 
-def test_the_readme_is_a_door_and_not_the_house() -> None:
+def test_the_readme_is_short() -> None:
     assert README.stat().st_size <= 6 * 1024
 
 
 @pytest.mark.parametrize("path", PROSE, ids=lambda path: str(path.relative_to(ROOT)))
-def test_what_a_page_names_exists(path: Path) -> None:
+def test_files_and_links_that_a_page_names_exist(path: Path) -> None:
     text = path.read_text()
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text):
         assert (path.parent / target).exists(), f"{path.name} links to {target}"
@@ -44,10 +44,12 @@ def test_what_a_page_names_exists(path: Path) -> None:
     [path for path in PROSE if "decisions" not in path.parts and path.parent != ROOT],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
-def test_a_page_says_for_whom_it_is(path: Path) -> None:
+def test_a_page_names_its_readers_in_its_first_line(path: Path) -> None:
     first = [line for line in path.read_text().splitlines() if line.strip()][:2]
     assert any(line.startswith("# ") for line in first)
-    assert any(line.lstrip("*").startswith("For ") for line in first), "one of its first two lines says for whom it is"
+    assert any(line.lstrip("*").startswith("For ") for line in first), (
+        "one of its first two lines must name its readers"
+    )
 
 
 def test_every_variable_of_the_code_is_on_its_page() -> None:
@@ -66,12 +68,12 @@ def test_the_variables_of_the_demo_exist() -> None:
 
 def commands(text: str) -> Iterator[str]:
     """Yield the `ecw` commands of a text: between backticks, or on a line of their own."""
-    for found in re.findall(r"`ecw ([a-z][^`]*)`|^ *ecw ([a-z][^\n#|]*)", text, flags=re.M):
-        yield " ".join(found[0].split()) or found[1].strip()
+    for quoted, own_line in re.findall(r"`ecw ([a-z][^`]*)`|^ *ecw ([a-z][^\n#|]*)", text, flags=re.M):
+        yield " ".join(quoted.split()) or own_line.strip()
 
 
 def unknown(words: str) -> list[str]:
-    """Return the first word of a command that does not exist, or its options that do not."""
+    """Return the first unknown subcommand of a command, or its unknown options."""
     context, command = click.Context(group), group
     options = []
     for word in words.split():

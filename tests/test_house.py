@@ -1,4 +1,4 @@
-"""The house keeps its order: arrows, folders, signatures."""
+"""The structure of the code: imports, folders, signatures, words."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def floor(module: str) -> int:
     return FLOOR[".".join(parts[:2])] if ".".join(parts[:2]) in FLOOR else FLOOR[parts[0]]
 
 
-def test_there_is_a_house() -> None:
+def test_the_modules_and_their_imports_are_found() -> None:
     assert len(MODULES) > 150
     assert sum(map(len, GRAPH.values())) > 500
 
@@ -86,13 +86,13 @@ def circle(graph: dict[str, set[str]]) -> list[str]:
     """Return one circle of the graph, or nothing."""
     done: set[str] = set()
 
-    def walk(name: str, way: list[str]) -> list[str]:
-        if name in way:
-            return way[way.index(name) :]
+    def walk(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return path[path.index(name) :]
         if name in done:
             return []
         for other in sorted(graph.get(name, ())):
-            if found := walk(other, [*way, name]):
+            if found := walk(other, [*path, name]):
                 return found
         done.add(name)
         return []
@@ -121,8 +121,8 @@ def test_no_folder_is_too_full() -> None:
     assert {str(folder): number for folder, number in folders.items() if number > MOST_MODULES} == {}
 
 
-def test_no_function_takes_more_arguments_than_yesterday() -> None:
-    """What travels together is a frozen dataclass; these are the ones that still wait for theirs."""
+def test_no_function_takes_too_many_arguments() -> None:
+    """Arguments that belong together are a frozen dataclass; STILL_WIDE lists the functions that still lack one."""
     found = {}
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -131,9 +131,9 @@ def test_no_function_takes_more_arguments_than_yesterday() -> None:
                 number = len(names) - (names[:1] in (["self"], ["cls"]))
                 if number > MOST_ARGUMENTS:
                     found[f"{module_of(path)}.{node.name}"] = number
-    assert set(found) <= STILL_WIDE.keys(), "put what travels together into a frozen dataclass"
+    assert set(found) <= STILL_WIDE.keys(), "put arguments that belong together into a frozen dataclass"
     assert {name: number for name, number in found.items() if number > STILL_WIDE[name]} == {}
-    assert STILL_WIDE.keys() <= set(found), "take the ones that are narrow by now off the list"
+    assert STILL_WIDE.keys() <= set(found), "remove the functions that are narrow now from STILL_WIDE"
 
 
 def test_no_statement_stands_twice_in_a_row() -> None:
@@ -219,7 +219,7 @@ def test_the_search_for_banned_words_finds_them(text: str, tmp_path: Path, monke
     assert banned(tmp_path / "a.md") == []
 
 
-def test_warnings_are_switched_off_only_where_one_thread_at_a_time_comes() -> None:
-    """`catch_warnings` changes the whole process: a thread that leaves it gives the others back what it found."""
+def test_warnings_are_switched_off_only_behind_a_lock() -> None:
+    """`catch_warnings` changes the whole process: when a thread leaves it, all threads get the filters of before."""
     using = {path.parent.name for path in FILES if "catch_warnings(" in path.read_text()}
     assert using == {"quality"}  # behind gx_runner.ONE_AT_A_TIME

@@ -1,4 +1,4 @@
-"""A test run that is interrupted leaves no process behind: no sandbox, no PostgreSQL, no worker."""
+"""An interrupted test run leaves no process: no sandbox, no PostgreSQL, no worker."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def test_that_does_not_end(sandbox, postgresql_server, tmp_path):
 """
 
 
-def left(folder: Path) -> list[str]:
-    """Return the command lines of the processes that work in the folder, or were told of it."""
+def processes_of(folder: Path) -> list[str]:
+    """Return the command lines of the processes that have the folder in arguments, environment or working directory."""
 
     def belongs(process: psutil.Process) -> bool:
         try:
-            told = [*process.cmdline(), process.cwd(), *process.environ().values()]
+            texts = [*process.cmdline(), process.cwd(), *process.environ().values()]
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return False
-        return process.status() != psutil.STATUS_ZOMBIE and any(str(folder) in text for text in told)
+        return process.status() != psutil.STATUS_ZOMBIE and any(str(folder) in text for text in texts)
 
     return [" ".join(process.cmdline()) for process in psutil.process_iter() if belongs(process)]
 
@@ -48,7 +48,7 @@ def until(true: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder whose path is short enough for a PostgreSQL's socket."""
+    """Yield a folder with a path that is short enough for PostgreSQL's socket."""
     with tempfile.TemporaryDirectory(prefix="ecw-i-") as name:
         yield Path(name)
 
@@ -75,21 +75,21 @@ def test_an_interrupted_run_leaves_no_process(folder: Path, number: signal.Signa
         )
     until(lambda: ready.exists() or run.poll() is not None)
     assert run.poll() is None, (folder / "printed").read_text()
-    assert any("include.sandbox" in line for line in left(folder))
-    assert any("postgres" in line for line in left(folder))
+    assert any("include.sandbox" in line for line in processes_of(folder))
+    assert any("postgres" in line for line in processes_of(folder))
 
-    run.send_signal(number)  # to the one process that a supervisor knows: it must reach all others
+    run.send_signal(number)  # to the main process only: it must end all others
 
     run.wait(LONG)
-    until(lambda: left(folder) == [])
+    until(lambda: processes_of(folder) == [])
 
 
 @pytest.mark.parametrize("target", ["run", "run-cluster", "test", "test-airflow", "test-all", "test-cluster", "bench"])
-def test_what_ends_make_ends_what_it_runs(target: str) -> None:
-    """`make` passes a signal to its own child only: a shell in between would end alone."""
-    told = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+def test_a_signal_to_make_ends_its_child_processes(target: str) -> None:
+    """`make` passes a signal to its own child only: without `exec`, only the shell in between would end."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     command = ["make", "--no-print-directory", "--dry-run", target, f"PYTHON={sys.executable}"]
     commands = subprocess.run(
-        command, cwd=ROOT, env=told, capture_output=True, text=True, check=True
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     ).stdout.splitlines()
     assert commands[-1].startswith("exec ")

@@ -1,4 +1,4 @@
-"""The numbers of a run: they add up, or nothing is written."""
+"""The counts of a run must add up."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_verified_counts_stay_verified_when_added(one: Counts, other: Counts) ->
 
 
 @given(verified, st.integers(min_value=1, max_value=1000))
-def test_a_record_that_went_missing_is_an_error(numbers: Counts, missing: int) -> None:
+def test_counts_that_do_not_add_up_are_an_error(numbers: Counts, missing: int) -> None:
     short = numbers + Counts(fetched=missing)
     with pytest.raises(CountMismatch, match=f"fetched {short.fetched}"):
         short.verified()

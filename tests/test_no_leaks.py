@@ -1,6 +1,7 @@
-"""Marked values in every field that eCW can answer with, errors too, reach the CRM's own tables and the staging area.
+"""Values from eCW reach only the CRM's own tables and the staging area, also when something fails.
 
-And nothing else, whatever goes wrong.
+eCW's answers, errors included, have marked values in every field; the tests search logs, errors, XComs and the
+project's tables for the marks.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ from tests.push.conftest import crm, run  # noqa: F401 - fixtures
 from tests.push.names import NAMES, person
 
 ROOT = Path(__file__).parents[1]
-# What keeps values by its nature: what both sides agreed on, what was sent, what a person chooses from, what waits.
+# Tables that must hold values: agreed values, sent values, values to choose from, deferred rows.
 HOLD_VALUES = {"ecw_merge_base", "ecw_intent", "ecw_conflict", "ecw_deferred_row"}
 LOGS = ("ecw_journal", "ecw_push_item", "ecw_reject", "ecw_run")
 HTML = f"<html><title>{MARK}</title>{MARK}</html>".encode()
 CUT = f'{{"resourceType": "Bundle", "x": "{MARK}'.encode()
-ODD: dict[str, Any] = {
+UNUSUAL: dict[str, Any] = {
     "another type": {"resourceType": "Bundle", "type": MARK, "id": MARK},
     "another resource": {"resourceType": MARK, "id": MARK},
     "a remark": {
@@ -53,13 +54,13 @@ ODD: dict[str, Any] = {
     "no object": [MARK],
     "an outcome": ERROR,
 }
-pytestmark = on_sqlite  # what PostgreSQL says of rows is tests/crm/db/test_errors.py's
+pytestmark = on_sqlite  # tests/crm/db/test_errors.py covers PostgreSQL's messages about rows
 
 
-def leaks(told: dict[str, str], *more: str) -> dict[str, list[str]]:
-    """Return where a mark stands, and which."""
-    found = {name: [one for one in (*MARKS, *more) if one in text] for name, text in told.items()}
-    return {name: marks for name, marks in found.items() if marks}
+def leaks(texts: dict[str, str], *more: str) -> dict[str, list[str]]:
+    """Return the marks that were found, by the name of the text."""
+    hits = {name: [one for one in (*MARKS, *more) if one in text] for name, text in texts.items()}
+    return {name: marks for name, marks in hits.items() if marks}
 
 
 def tables(pull: Pulling) -> dict[str, str]:
@@ -71,7 +72,7 @@ def tables(pull: Pulling) -> dict[str, str]:
 
 @pytest.fixture
 def marked(pull: Pulling, marking: Marking, keys: Keys, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> Pulling:
-    """Pulls from the marked practice, with logs at DEBUG wherever they come from."""
+    """Return pulls from the marked practice, with all logs at level DEBUG."""
     connect(monkeypatch, marking, keys)  # type: ignore[arg-type]  # it has a base URL, too
     caplog.set_level(logging.DEBUG)
     for name in ("sqlalchemy.engine.Engine", "sqlalchemy.pool", "urllib3", "urllib3.connectionpool", "requests"):
@@ -79,7 +80,7 @@ def marked(pull: Pulling, marking: Marking, keys: Keys, monkeypatch: pytest.Monk
     return pull
 
 
-def test_a_whole_pull_of_marked_records(
+def test_a_whole_pull_leaks_no_value(
     marked: Pulling, caplog: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import tempfile
@@ -89,49 +90,49 @@ def test_a_whole_pull_of_marked_records(
 
     begun = marked.begin()
     passed = [marked.resource(begun, name) for name in RESOURCES]
-    told = {"XComs": json.dumps([begun, passed, marked.batches, steps.summary(begun)]), "log": caplog.text}
-    told |= tables(marked)
+    texts = {"XComs": json.dumps([begun, passed, marked.batches, steps.summary(begun)]), "log": caplog.text}
+    texts |= tables(marked)
 
     assert MARK in marked.rows("SELECT last_name FROM patient")[0]["last_name"], "the CRM has them"
-    assert len(told["log"]) > 10_000
-    assert leaks(told) == {}
+    assert len(texts["log"]) > 10_000
+    assert leaks(texts) == {}
     assert list(folder.rglob("*")) == []
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 412, 422, 302])
 @pytest.mark.parametrize("where", ["/metadata", "/Practitioner"])
-def test_whatever_a_pull_is_refused_with(
+def test_no_refused_pull_leaks_a_value(
     marked: Pulling, marking: Marking, caplog: pytest.LogCaptureFixture, status: int, where: str
 ) -> None:
     marking.answer(f"GET .*{where}", status)
-    failed(marked, caplog)
+    refused_pull_leaks_nothing(marked, caplog)
 
 
-@pytest.mark.parametrize("name", sorted(ODD))
-def test_whatever_a_search_is_answered_with(
+@pytest.mark.parametrize("name", sorted(UNUSUAL))
+def test_no_response_to_a_search_leaks_a_value(
     marked: Pulling, marking: Marking, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     if name in ("no object",):
-        answered_at_once(marking, caplog, 200, ODD[name])
+        failed_call_leaks_nothing(marking, caplog, 200, UNUSUAL[name])
         return
-    marking.answer("GET .*/Practitioner", 200, ODD[name])
-    failed(marked, caplog)
+    marking.answer("GET .*/Practitioner", 200, UNUSUAL[name])
+    refused_pull_leaks_nothing(marked, caplog)
 
 
 @pytest.mark.parametrize(
     ("status", "body"), [(408, None), (429, None), (500, None), (503, HTML), (200, HTML), (200, CUT)]
 )
 @pytest.mark.usefixtures("marked")
-def test_whatever_trouble_a_call_runs_into(
+def test_no_failed_call_leaks_a_value(
     marking: Marking, caplog: pytest.LogCaptureFixture, status: int, body: bytes | None
 ) -> None:
-    answered_at_once(marking, caplog, status, body)
+    failed_call_leaks_nothing(marking, caplog, status, body)
 
 
 @pytest.mark.parametrize("status", [200, 400, 404, 500])
 @pytest.mark.parametrize("step", ["kick off", "poll", "file", "groups"])
 @pytest.mark.usefixtures("marked")
-def test_whatever_an_export_is_answered_with(
+def test_no_response_to_an_export_leaks_a_value(
     marking: Marking, caplog: pytest.LogCaptureFixture, status: int, step: str
 ) -> None:
     marking.answer({"kick off": r"\$export", "groups": "GET .*/Group", "poll": "/poll", "file": "/file"}[step], status)
@@ -148,7 +149,7 @@ def test_whatever_an_export_is_answered_with(
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 404, 409, 412, 422, 500])
-def test_whatever_a_push_is_answered_with(
+def test_no_response_to_a_push_leaks_a_value(
     crm: Any,  # noqa: F811
     run: Any,  # noqa: F811
     marking: Marking,
@@ -157,26 +158,26 @@ def test_whatever_a_push_is_answered_with(
 ) -> None:
     here, runs = crm, run
     document = json.loads(os.environ["AIRFLOW_CONN_ECW_TEST"]) | {"host": marking.base_url}
-    os.environ["AIRFLOW_CONN_ECW_TEST"] = json.dumps(document)  # the fixture takes it away
+    os.environ["AIRFLOW_CONN_ECW_TEST"] = json.dumps(document)  # the fixture removes it
     caplog.set_level(logging.DEBUG)
     here.add(**person(0))
     marking.answer(f"POST .*/fhir/{marking.practice_path}$", status)
 
     pushed = runs.begin()
-    told: dict[str, str] = {}
+    texts: dict[str, str] = {}
     try:
-        told["sent"] = json.dumps(steps_of(pushed))
+        texts["sent"] = json.dumps(steps_of(pushed))
     except EcwError as error:
-        told["error"] = "".join(traceback.format_exception(error))
+        texts["error"] = "".join(traceback.format_exception(error))
     from ecw.push import steps as push_steps
 
-    told |= {"summary": json.dumps(push_steps.summary(pushed)), "log": caplog.text}
-    told |= {
+    texts |= {"summary": json.dumps(push_steps.summary(pushed)), "log": caplog.text}
+    texts |= {
         name: json.dumps(here.all(name), default=str)
         for name in ("ecw_journal", "ecw_push_item", "ecw_reject", "ecw_run")
     }
-    assert "create" in told["ecw_journal"]
-    assert leaks(told, NAMES[0], "Topeka") == {}
+    assert "create" in texts["ecw_journal"]
+    assert leaks(texts, NAMES[0], "Topeka") == {}
 
 
 def steps_of(pushed: Any) -> Any:
@@ -185,8 +186,8 @@ def steps_of(pushed: Any) -> Any:
     return push_steps.send(pushed)
 
 
-def failed(pull: Pulling, caplog: pytest.LogCaptureFixture) -> None:
-    """Pull practitioners, which is refused; look at everything that is said of it."""
+def refused_pull_leaks_nothing(pull: Pulling, caplog: pytest.LogCaptureFixture) -> None:
+    """Pull practitioners, which eCW refuses; check the log, the error, the tables and the summary for marks."""
     begun: list[Any] = []
 
     def extracted() -> None:
@@ -195,11 +196,11 @@ def failed(pull: Pulling, caplog: pytest.LogCaptureFixture) -> None:
 
     with pytest.raises(EcwError) as error:
         extracted()
-    told = {"log": caplog.text, "error": "".join(traceback.format_exception(error.value)), **tables(pull)}
-    assert leaks(told | {"summary": json.dumps([steps.summary(one) for one in begun])}) == {}
+    texts = {"log": caplog.text, "error": "".join(traceback.format_exception(error.value)), **tables(pull)}
+    assert leaks(texts | {"summary": json.dumps([steps.summary(one) for one in begun])}) == {}
 
 
-def answered_at_once(marking: Marking, caplog: pytest.LogCaptureFixture, status: int, body: Any) -> None:
+def failed_call_leaks_nothing(marking: Marking, caplog: pytest.LogCaptureFixture, status: int, body: Any) -> None:
     marking.answer("GET .*/Practitioner", status, body)
     with pytest.raises(EcwError) as error:
         list(EcwHook("ecw_test").client(patience=AT_ONCE).search("Practitioner", {"name": MARK}))
@@ -236,12 +237,12 @@ def test_nothing_that_airflow_keeps_or_logs_of_a_run_holds_a_mark(marked: Pullin
     assert "success" in done.stdout.splitlines(), done.stderr[-3000:]
     assert MARK in marked.rows("SELECT last_name FROM patient")[0]["last_name"]
 
-    told = {"stdout": done.stdout, "stderr": done.stderr}
-    with closing(sqlite3.connect(home / "airflow.db")) as kept:
-        for (name,) in kept.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-            told[name] = repr(kept.execute(f'SELECT * FROM "{name}"').fetchall())  # noqa: S608
-    assert len(told["xcom"]) > 1_000
-    assert len(told["rendered_task_instance_fields"]) > 100
+    texts = {"stdout": done.stdout, "stderr": done.stderr}
+    with closing(sqlite3.connect(home / "airflow.db")) as database:
+        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            texts[name] = repr(database.execute(f'SELECT * FROM "{name}"').fetchall())  # noqa: S608
+    assert len(texts["xcom"]) > 1_000
+    assert len(texts["rendered_task_instance_fields"]) > 100
     files = [one for folder in (home, tmp) for one in folder.rglob("*") if one.is_file() and one.suffix != ".db"]
-    told |= {str(one): one.read_bytes().decode(errors="replace") for one in files}
-    assert leaks(told) == {}
+    texts |= {str(one): one.read_bytes().decode(errors="replace") for one in files}
+    assert leaks(texts) == {}

@@ -1,4 +1,4 @@
-"""Airflow imports every .py below plugins/ under its bare stem, unless .airflowignore says no."""
+"""Airflow imports every .py below plugins/ under its bare stem, unless .airflowignore excludes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ecw.ecw_plugin import EcwPlugin
 PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
 
 
-def seen_by_airflow() -> set[str]:
+def imported_by_airflow() -> set[str]:
     from airflow._shared.module_loading import find_path_from_directory
 
     found = {Path(path).relative_to(PLUGINS) for path in find_path_from_directory(PLUGINS, ".airflowignore")}
@@ -21,7 +21,7 @@ def seen_by_airflow() -> set[str]:
 
 def test_airflow_imports_nothing_by_its_bare_stem() -> None:
     assert (PLUGINS / ".airflowignore").exists()
-    assert seen_by_airflow() == set()
+    assert imported_by_airflow() == set()
 
 
 def test_the_plugin_is_found_once_by_its_entry_point() -> None:
@@ -29,7 +29,7 @@ def test_the_plugin_is_found_once_by_its_entry_point() -> None:
     assert found.load() is EcwPlugin
 
 
-def test_what_airflow_would_import_without_the_guard(tmp_path: Path) -> None:
+def test_without_the_guard_airflow_would_import_the_modules(tmp_path: Path) -> None:
     from airflow._shared.module_loading import find_path_from_directory
 
     (tmp_path / "ecw" / "fhir").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Control characters of records are shown, on terminals and on pages, and never obeyed."""
+"""Control characters of records are shown as escapes, on terminals and on pages."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ CASES = [
     ("\x1b[2J", "\\u001b[2J"),  # clears a terminal
     ("a\nb\tc\x00", "a\\u000ab\\u0009c\\u0000"),
     ("\x9b31m", "\\u009b31m"),  # the same in one character of C1
-    ("a\u202eb", "a\\u202eb"),  # turns the direction of what follows
+    ("a\u202eb", "a\\u202eb"),  # reverses the direction of the text behind it
     ("\u2028", "\\u2028"),
     ("\ud800", "\\ud800"),  # half a character: it cannot even be encoded
     ("José 王小明 – “x”", "José 王小明 – “x”"),
 ]
 
 
-@pytest.mark.parametrize(("text", "shown"), CASES)
-def test_printable(text: str, shown: str) -> None:
-    assert printable(text) == shown
-    assert printable(shown) == shown
+@pytest.mark.parametrize(("text", "escaped"), CASES)
+def test_control_characters_are_escaped(text: str, escaped: str) -> None:
+    assert printable(text) == escaped
+    assert printable(escaped) == escaped
 
 
 def test_a_page_keeps_lines_and_markup() -> None:
@@ -45,7 +45,7 @@ def test_a_cell_is_one_line() -> None:
 @given(st.lists(st.tuples(st.text(), st.text()), min_size=1))
 @settings(max_examples=examples(50))
 def test_a_table_holds_every_cell_whole_and_in_its_column(rows: list[tuple[str, str]]) -> None:
-    """Also where characters take two places of a terminal, none, or look like rich's markup."""
+    """Also with characters that are two cells wide, or none, and with text that looks like rich's markup."""
     rows = [("[b]first", "second"), *((f"|{one}|", f"|{other}|") for one, other in rows)]
     lines = as_table(rows).split("\n")
     assert len(lines) == len(rows)
@@ -58,11 +58,11 @@ def test_a_table_holds_every_cell_whole_and_in_its_column(rows: list[tuple[str, 
 @pytest.mark.parametrize("arguments", [(), ("--json",)])
 def test_a_command_prints_no_control_character(arguments: tuple[str, ...]) -> None:
     person = {"resourceType": "Patient", "id": "p", "name": [{"family": "R\x1b[2Joe\u202e", "given": ["A\x9bnn"]}]}
-    told = CliRunner().invoke(
+    result = CliRunner().invoke(
         group, ["mapping", "preview", "patient", "--input", "-", *arguments], input=json.dumps(person)
     )
-    assert told.exit_code == 0
-    assert "\\u001b[2J" in told.output
-    assert not set(told.output) & {"\x1b", "\x9b", "\u202e"}
+    assert result.exit_code == 0
+    assert "\\u001b[2J" in result.output
+    assert not set(result.output) & {"\x1b", "\x9b", "\u202e"}
     if arguments:
-        assert json.loads(told.output)["resource"] == person
+        assert json.loads(result.output)["resource"] == person

@@ -24,7 +24,7 @@ def test_the_form_is_what_airflow_expects():
     assert not list(Draft7Validator(kind).iter_errors([FORM]))
 
 
-def test_every_field_of_the_form_is_a_setting_and_says_what_belongs_into_it():
+def test_every_field_of_the_form_is_a_setting_with_a_description():
     settings = set(EcwSettings.__dataclass_fields__) - {"base_url", "client_id", "read_scopes", "timeout"} | {"scopes"}
     assert set(FORM["conn-fields"]) == settings
     assert all(field["label"] and field["description"].endswith(".") for field in FORM["conn-fields"].values())
@@ -38,8 +38,8 @@ def test_secrets_are_masked_in_the_form_and_by_name_in_logs():
     assert all(any(word in name for word in DEFAULT_SENSITIVE_FIELDS) for name in secret)
 
 
-def test_what_airflow_imports_at_start_is_cheap():
-    """Airflow asks for the provider while it reads its configuration, in every process."""
+def test_the_imports_at_airflow_s_start_are_fast():
+    """Every process of Airflow loads the provider while it reads its configuration."""
     code = "import sys, ecw.provider_info; ecw.provider_info.get_provider_info(); print(*sys.modules, sep='\\n')"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert "ecw.provider_info" in loaded

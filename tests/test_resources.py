@@ -1,4 +1,4 @@
-"""The table of resources, and what belongs to each row."""
+"""The table of resources, and the files that each resource needs."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def test_the_console_offers_every_resource() -> None:
     assert sorted(json.loads(listed[1])) == sorted(RESOURCES), "add it to RESOURCES of ui/static/record.js"
 
 
-def test_what_a_resource_needs_stands_before_it() -> None:
+def test_a_resource_comes_after_those_that_it_needs() -> None:
     names = list(RESOURCES)
     for row in RESOURCES.values():
         assert all(names.index(needed) < names.index(row.name) for needed in row.needs)
 
 
-@pytest.mark.parametrize(("asked", "hint"), [("practitoner", "did you mean 'practitioner'"), ("x", "use one of: ")])
-def test_an_unknown_resource_is_named_with_the_nearest(asked: str, hint: str) -> None:
+@pytest.mark.parametrize(("name", "hint"), [("practitoner", "did you mean 'practitioner'"), ("x", "use one of: ")])
+def test_an_unknown_resource_is_named_with_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(ConfigurationError, match=hint):
-        resource(asked)
+        resource(name)
 
 
-def test_a_resource_needs_what_its_strategies_go_by() -> None:
+def test_a_resource_needs_the_resources_that_its_strategies_use() -> None:
     for row in RESOURCES.values():
         depends_on = {STRATEGIES[strategy].depends_on for strategy in row.strategies} - {""}
         assert depends_on <= set(row.needs), row.name

@@ -20,7 +20,7 @@ from ecw.retry_policy import RETRY_POLICY
         (ValueError, RetryAction.DEFAULT),
     ],
 )
-def test_an_error_is_tried_again_or_fails_at_once(kind: type[Exception], action: RetryAction) -> None:
+def test_an_error_is_retried_or_fails_at_once(kind: type[Exception], action: RetryAction) -> None:
     error = kind("What.", next_step="do this.") if issubclass(kind, EcwError) else kind("What.")
     assert RETRY_POLICY.evaluate(error, 1, 3).action is action
 

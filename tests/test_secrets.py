@@ -1,4 +1,4 @@
-"""No key, password or token is written down in what the project's files say."""
+"""The project's files contain no key, password or token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from detect_secrets.core import baseline
 ROOT = Path(__file__).resolve().parent.parent
 ACCEPTED = ".secrets.baseline"
 
-# In parts, so that this file is not what it looks for.
+# Split into parts, so that the scan does not find them in this file.
 PLANTED = {
     "Private Key": "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEowIBAAKCAQEA\n",
     "AWS Access Key": "key = 'AKIA" + "Q3EGWLXYTRKD5BNA'\n",
@@ -34,7 +34,7 @@ def scan(*names: str) -> SecretsCollection:
 
 
 def accepted() -> SecretsCollection:
-    """Return what a person has accepted; the scan's rules come from the same file."""
+    """Return the secrets that a person has accepted; the scan's rules come from the same file."""
     return baseline.load(baseline.load_from_file(str(ROOT / ACCEPTED)), filename=ACCEPTED)
 
 
@@ -42,7 +42,7 @@ def lines(secrets: SecretsCollection) -> list[str]:
     return [f"{name}:{secret.line_number} {secret.type}" for name, secret in secrets]
 
 
-def test_no_file_holds_a_secret_that_nobody_accepted_and_nothing_is_accepted_in_advance(
+def test_the_accepted_secrets_are_exactly_those_in_the_files(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     git = shutil.which("git")
@@ -53,9 +53,9 @@ def test_no_file_holds_a_secret_that_nobody_accepted_and_nothing_is_accepted_in_
     monkeypatch.chdir(ROOT)
     known = accepted()
     found = scan(*(name for name in names if name and (ROOT / name).is_file()))
-    assert found, "the scan sees the tests' own pretended secrets"
-    assert lines(found - known) == [], "take the secret out; if it is none, run `make secrets` and commit its line"
-    assert lines(known - found) == [], f"{ACCEPTED} accepts what is not there: run `make secrets`"
+    assert found, "the scan finds the fake secrets of the tests"
+    assert lines(found - known) == [], "remove the secret; if it is not one, run `make secrets` and commit its line"
+    assert lines(known - found) == [], f"{ACCEPTED} accepts secrets that are not in the files: run `make secrets`"
 
 
 @pytest.mark.parametrize("kind", PLANTED)

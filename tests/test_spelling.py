@@ -1,4 +1,4 @@
-"""A shorter or another spelling of what was sent is learned; another value is an edit."""
+"""A shorter form or another spelling of a sent value is no edit; another value is one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from ecw.spelling import is_respelled
         ("Junior", "JR"),
     ],
 )
-def test_a_spelling(sent: str, shown: str) -> None:
+def test_another_spelling_is_recognised(sent: str, shown: str) -> None:
     assert is_respelled(sent, shown)
 
 
@@ -60,7 +60,7 @@ def test_a_spelling(sent: str, shown: str) -> None:
         ("李", "王"),
     ],
 )
-def test_another_value(sent: str, shown: str) -> None:
+def test_another_value_is_not_a_spelling(sent: str, shown: str) -> None:
     assert not is_respelled(sent, shown)
 
 

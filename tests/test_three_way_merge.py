@@ -1,4 +1,4 @@
-"""Three-way merge: no edit is lost without a conflict, twice is once, and pull and push come in any order."""
+"""Three-way merge: no edit is lost without a conflict, a second merge changes nothing, the order does not matter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NEWER: st.SearchStrategy[Side | None] = st.sampled_from(["crm", "emr", None])
 
 
 def one(rule: Rule, base: Any, crm: Any, emr: Any, **options: Any) -> Merged:
-    """Merge a row of one column, `x`; a base of two values is agreed differently on the two sides."""
+    """Merge a row with one column, `x`; a base of two values has another agreed value on each side."""
     both = base if isinstance(base, tuple) else (base, base)
     return merge({"x": rule}, MergeBase({"x": both[0]}, {"x": both[1]}), {"x": crm}, {"x": emr}, **options)
 
@@ -32,14 +32,14 @@ def one(rule: Rule, base: Any, crm: Any, emr: Any, **options: Any) -> Merged:
 class World:
     """Two sides with one column.
 
-    `told` is each side's value when the other last received it or heard of a conflict; `common` is the last value that
-    both had: a side that went back to it has withdrawn its edit.
+    `known` of a side is that side's value when the other side last received it or a conflict was reported. `common` is
+    the last value that both sides had: a side that returns to it has withdrawn its edit.
     """
 
     rule: Rule
     newer: Side | None
     value: dict[Side, Any] = field(default_factory=lambda: {"crm": None, "emr": None})
-    told: dict[Side, Any] = field(default_factory=lambda: {"crm": None, "emr": None})
+    known: dict[Side, Any] = field(default_factory=lambda: {"crm": None, "emr": None})
     common: Any = None
     agreed: MergeBase = field(default_factory=MergeBase)
 
@@ -47,13 +47,13 @@ class World:
         now = self.value
         merged = merge({"x": self.rule}, self.agreed, {"x": now["crm"]}, {"x": now["emr"]}, newer=self.newer)
         if merged.conflicts:
-            self.told = dict(now)
+            self.known = dict(now)
         written = merged.to_crm if to == "crm" else merged.to_emr
         if "x" in written:
-            assert now[to] in (self.told[to], self.common), f"an edit of {to} was overwritten in silence"
+            assert now[to] in (self.known[to], self.common), f"an edit of {to} was overwritten in silence"
             now[to] = written["x"]
         if now["crm"] == now["emr"]:
-            self.told, self.common = dict(now), now["crm"]
+            self.known, self.common = dict(now), now["crm"]
         self.agreed = merged.pulled if to == "crm" else merged.pushed
         return merged
 
@@ -150,7 +150,7 @@ def test_a_held_column_stays_as_it_is_until_a_person_chooses() -> None:
     assert one(rule, "b", "b", "e", choices={"x": "crm"}).to_crm == {"x": "e"}, "no conflict, no choice"
 
 
-def test_one_side_s_edit_travels_and_nothing_else_does() -> None:
+def test_only_the_edited_value_is_synchronised() -> None:
     assert one(Rule(), "b", "c", "b").to_emr == {"x": "c"}
     assert one(Rule(), "b", "b", "e").to_crm == {"x": "e"}
     assert one(Rule(), "b", None, "b").to_emr == {"x": None}
@@ -158,13 +158,13 @@ def test_one_side_s_edit_travels_and_nothing_else_does() -> None:
     assert one(Rule("push"), "b", "b", "e").to_crm == {}
 
 
-def test_at_first_contact_the_gaps_of_both_sides_are_filled() -> None:
+def test_without_a_merge_base_the_gaps_of_both_sides_are_filled() -> None:
     rules = {"x": Rule(), "y": Rule(), "z": Rule(on_conflict="hold")}
     merged = merge(rules, MergeBase(), {"x": "a", "y": None, "z": "c"}, {"x": None, "y": "b", "z": "e"})
     assert (merged.to_emr, merged.to_crm, merged.held) == ({"x": "a"}, {"y": "b"}, ["z"])
 
 
-def test_what_was_sent_and_is_shown_is_no_change_of_ecw() -> None:
+def test_a_sent_value_that_ecw_shows_is_no_change_of_ecw() -> None:
     rules = {"city": Rule()}
     merged = merge(rules, MergeBase.on({"city": "Topeka"}), {"city": "Lawrence"}, {"city": "Topeka"})
     agreed = merged.unseen(MergeBase.on({"city": "Topeka"}))
@@ -173,7 +173,7 @@ def test_what_was_sent_and_is_shown_is_no_change_of_ecw() -> None:
     assert merge(rules, agreed, {"city": "Lawrence"}, {"city": "Lawrence"}).pulled == MergeBase.on({"city": "Lawrence"})
 
 
-def test_what_ecw_did_not_take_neither_comes_back_nor_goes_again() -> None:
+def test_a_value_that_ecw_did_not_store_is_neither_pulled_nor_pushed_again() -> None:
     rules = {"country": Rule()}
     merged = merge(rules, MergeBase(), {"country": "US"}, {"country": None})
     agreed = merged.unseen(MergeBase())
@@ -190,7 +190,7 @@ def test_an_edit_of_the_crm_over_one_that_the_clinic_has_undone_is_a_conflict() 
     assert merge({"city": Rule(on_conflict="crm")}, agreed, {"city": "Salina"}, {"city": "Topeka"}).to_emr
 
 
-def test_a_spelling_of_ecw_s_own_is_agreed_although_the_sides_differ() -> None:
+def test_ecw_s_spelling_is_agreed_although_the_sides_differ() -> None:
     rules = {"phone": Rule()}
     agreed = MergeBase({"phone": "555 2003"}, {"phone": "5552003"})
     again = merge(rules, agreed, {"phone": "555 2003"}, {"phone": "5552003"})
@@ -205,17 +205,17 @@ def test_a_static_column_fills_gaps_and_replaces_nothing() -> None:
     assert one(rule, "b", "c", "b").to_emr == {}
 
 
-def test_a_column_that_one_side_does_not_have_is_left_alone() -> None:
+def test_a_column_that_one_side_lacks_is_not_changed() -> None:
     merged = merge({"x": Rule("push")}, MergeBase.on({"x": "b"}), {"x": "c"}, {})
     assert (merged.to_emr, merged.to_crm, merged.pulled) == ({}, {}, MergeBase.on({"x": "b"}))
 
 
 @given(st.dictionaries(st.text("abc", max_size=2), VALUES), st.dictionaries(st.text("abc", max_size=2), VALUES))
-def test_what_is_agreed_survives_being_stored(crm: dict[str, Any], emr: dict[str, Any]) -> None:
-    found = MergeBase.parse(**MergeBase(crm, emr, emr).texts())
-    assert found.sent == emr
+def test_the_merge_base_is_the_same_after_storing_and_reading(crm: dict[str, Any], emr: dict[str, Any]) -> None:
+    parsed = MergeBase.parse(**MergeBase(crm, emr, emr).texts())
+    assert parsed.sent == emr
     for name in crm.keys() | emr.keys():
-        assert (found.crm.get(name), found.emr.get(name)) == (crm.get(name), emr.get(name))
+        assert (parsed.crm.get(name), parsed.emr.get(name)) == (crm.get(name), emr.get(name))
 
 
 def test_two_equal_sides_are_stored_once() -> None:

@@ -1,7 +1,7 @@
-"""The ranges of requirements.txt: the package works with the lowest versions, and with what an image of Airflow holds.
+"""The package works with the lowest versions of requirements.txt, and with the versions of Airflow's official images.
 
-Airflow's official constraints are no package, so they are made again: what the index had on the day of the release,
-with the providers that the official images carry. Needs the network; skips without it.
+Airflow's official constraints are not a package, so the test computes them: the versions that the index had on the day
+of the release, with the providers of the official images. Without network access the test is skipped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.fixtures.wheel import ROOT, Installed, build_wheel
 UV = Path(sys.executable).with_name("uv")
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 IMAGE = "celery,cncf.kubernetes,amazon,google,postgres,http,smtp,common.io"
-# What needs no server of its own and touches most libraries: tests that run against the installed wheel.
+# Tests that run against the installed wheel: they need no server and use most libraries.
 TESTS = ("tests/settings", "tests/staging", "tests/hooks", "tests/mappings", "tests/quality/test_suites.py")
 TEST_TOOLS = ("hypothesis", "pytest", "pytest-socket", "pytest-timeout", "pytest-xdist", "time-machine", "fhirpathpy")
 
@@ -31,7 +31,7 @@ def uv(*arguments: str | Path) -> None:
 
 
 def constraints(folder: Path, kind: str) -> Path:
-    """Return the file of the versions that an environment of that kind holds."""
+    """Return a file with the versions of an environment of this kind."""
     made = folder / f"{kind}.txt"
     quiet = ("--quiet", "--no-annotate", "--no-header", "--python-version", PYTHON, "--output-file", made)
     if kind == "lowest":
@@ -66,14 +66,14 @@ def test_the_wheel_works_with_these_versions(kind: str, tmp_path: Path) -> None:
     assert installed.run("ecw", "mapping", "check", "--no-crm").returncode == 0
     dags = tmp_path / "airflow" / "dags"
     assert installed.run("ecw", "init").returncode == 0
-    found = installed.import_dags(dags)
-    assert found["errors"] == {}
-    assert found["dags"] == sorted(path.stem for path in (ROOT / "dags").glob("*.py"))
-    assert (found["plugins"], found["hook"]) == (["ecw"], "eClinicalWorks")
+    report = installed.import_dags(dags)
+    assert report["errors"] == {}
+    assert report["dags"] == sorted(path.stem for path in (ROOT / "dags").glob("*.py"))
+    assert (report["plugins"], report["hook"]) == (["ecw"], "eClinicalWorks")
 
-    # without `pythonpath`: the tests import the wheel, not the sources; warnings of other versions are not ours to fix
+    # Without `pythonpath` the tests import the wheel, not the sources; warnings of other versions are not errors here.
     options = ("-o", "pythonpath=.", "-o", "filterwarnings=default", "-p", "no:cacheprovider", "-n0", "-q")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "ECW"))}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "ECW"))}
     command = [python, "-m", "pytest", *options, "-m", "not airflow and not slow", *TESTS]
-    done = subprocess.run(command, cwd=ROOT, env=kept, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -1,7 +1,7 @@
-"""The package as pip installs it: a wheel, in an environment outside the project, with nothing of the project around.
+"""The package as pip installs it: a wheel in an environment outside the project, without the project's files.
 
-The environment borrows the other packages of this one, so that it is made in seconds; `test_versions.py` makes whole
-ones.
+The environment uses the other packages of the current one, so it is made in seconds; `test_versions.py` makes complete
+environments.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ def test_a_node_needs_the_wheel_and_the_dags_folder_only(installed: Installed) -
     dags = installed.folder / "airflow" / "dags"
     written = installed.run("ecw", "init")
     assert written.returncode == 0, written.stderr
-    found = installed.import_dags(dags)
-    assert found["package"].startswith(str(installed.folder))
-    assert found["errors"] == {}
-    assert found["dags"] == sorted(path.stem for path in (ROOT / "dags").glob("*.py"))
-    assert (found["plugins"], found["hook"]) == (["ecw"], "eClinicalWorks")
-    assert found["mapping"] == str(dags / "include" / "mappings" / "patient.yaml")
+    report = installed.import_dags(dags)
+    assert report["package"].startswith(str(installed.folder))
+    assert report["errors"] == {}
+    assert report["dags"] == sorted(path.stem for path in (ROOT / "dags").glob("*.py"))
+    assert (report["plugins"], report["hook"]) == (["ecw"], "eClinicalWorks")
+    assert report["mapping"] == str(dags / "include" / "mappings" / "patient.yaml")
 
     (dags / "include" / "mappings" / "patient.yaml").write_text("resource: Patient\n")
     edited = installed.run("ecw", "mapping", "check", "--no-crm")
-    assert edited.returncode == 1, "the copy is the one that counts"
+    assert edited.returncode == 1, "the copy in the DAGs folder is used"
     assert "patient.yaml" in edited.stdout + edited.stderr

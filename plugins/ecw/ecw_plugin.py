@@ -1,6 +1,6 @@
-"""The one file that Airflow loads itself: which pages there are, and where they stand in its frame.
+"""The Airflow plugin: the console's pages and their places in Airflow's user interface.
 
-Every process of Airflow loads it, so it imports nothing that is heavy: the pages come with the first request.
+Every process of Airflow loads this file, so it imports nothing heavy; the first request imports the pages.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Pages:
-    """The app of ecw.ui, imported when it is first asked for something."""
+    """The app of ecw.ui, imported with the first request."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve a request."""
@@ -27,10 +27,10 @@ class Pages:
 
 
 class PracticesFollowConnections:
-    """Middleware of Airflow's API server: whoever saves a connection of type eClinicalWorks there has added a practice.
+    """Middleware of Airflow's API server: a saved connection of type eClinicalWorks adds a practice.
 
-    DAG files may not ask for all connections, so their ids are written into a Variable: when the server starts, and
-    after each request that may have changed one.
+    DAG files cannot list all connections. So the middleware writes the ids of these connections into a Variable: when
+    the server starts, and after each request that may have changed a connection.
     """
 
     def __init__(self, app: Any) -> None:
@@ -46,25 +46,25 @@ class PracticesFollowConnections:
             return
         statuses: list[int] = []
 
-        async def noting(message: Any) -> None:
+        async def send_and_record(message: Any) -> None:
             if message["type"] == "http.response.start":
                 statuses.append(message["status"])
             await send(message)
 
-        await self.app(scope, receive, noting)
+        await self.app(scope, receive, send_and_record)
         if statuses and statuses[0] < HTTPStatus.BAD_REQUEST:
             await asyncio.to_thread(_sync)
 
 
 def _sync() -> None:
-    """Write the list of practices; what is wrong with it must not harm the API server."""
+    """Write the list of practices; an error must not stop the API server."""
     try:
         from ecw.settings.practice_sync import sync
 
-        for done in sync():
-            log.info("Practices: %s.", done)
-    except Exception as error:  # noqa: BLE001 - of whatever kind; its text may hold a database's address
-        log.warning("Practices: %s; run `ecw practice sync`.", type(error).__name__)
+        for change in sync():
+            log.info("Practices: %s.", change)
+    except Exception as error:  # noqa: BLE001 - any error; only its class is logged, as its text may hold an address
+        log.warning("Practices were not updated (%s); next: run `ecw practice sync`.", type(error).__name__)
 
 
 class EcwPlugin(AirflowPlugin):
@@ -75,7 +75,7 @@ class EcwPlugin(AirflowPlugin):
     fastapi_root_middlewares = [  # noqa: RUF012
         {"middleware": PracticesFollowConnections, "name": "eClinicalWorks practices", "args": [], "kwargs": {}}
     ]
-    # The addresses are relative: Airflow's page has a <base>, so they hold below a path of its own, too.
+    # The addresses are relative to the <base> of Airflow's page, so they also work if Airflow is served below a path.
     react_apps = [  # noqa: RUF012
         {
             "name": "EMR sync",

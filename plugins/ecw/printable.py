@@ -1,7 +1,7 @@
-"""Text of records for terminals and pages: control characters are shown and not obeyed.
+"""Escape the control characters in text of records before terminals and pages show it.
 
-A name can hold an escape sequence that clears a screen, or a mark that turns the direction of a line; both come out as
-`\\u001b`, `\\u202e`, as in JSON. https://unicode.org/reports/tr36/
+A name can hold an escape sequence that clears a screen, or a mark that reverses the direction of a line; they become
+`\\u001b` and `\\u202e`, as in JSON. https://unicode.org/reports/tr36/
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from contextlib import contextmanager
 from io import StringIO, TextIOBase
 from typing import Any, TextIO
 
-# C0 and C1 controls, direction marks and overrides, separators of lines, halves of characters.
+# C0 and C1 controls, direction marks and overrides, line separators, lone surrogates.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Return a text with its control characters as escapes, but for those to `keep`."""
+    """Return a text with its control characters escaped, except those in `keep`."""
     return _CONTROL.sub(lambda found: found[0] if found[0] in keep else _escaped(found[0]), text)
 
 
 def as_table(rows: Sequence[Sequence[str]], *, numbers: Collection[int] = ()) -> str:
-    """Return the rows, the first one a header, as lines of aligned columns; those at `numbers` to the right.
+    """Return the rows, the first one a header, as lines of aligned columns; the columns at `numbers` are right-aligned.
 
-    Lines are as long as their cells need: a terminal wraps them, and `grep` finds a record on one line.
+    A line is never wrapped here, so that `grep` finds a record on one line; the terminal wraps it.
     """
     from rich.console import Console
     from rich.table import Table
@@ -43,14 +43,14 @@ def as_table(rows: Sequence[Sequence[str]], *, numbers: Collection[int] = ()) ->
 
 
 def _width(cell: str) -> int:
-    """Return how many places of a terminal a cell takes: most Chinese and Korean characters take two."""
+    """Return the width of a cell in a terminal: most Chinese and Korean characters take two columns."""
     from rich.cells import cell_len
 
     return cell_len(printable(cell))
 
 
 def on_pages(value: Any) -> Any:
-    """Return what a template shows: texts as `printable` has them, with their lines; anything else as it is."""
+    """Return a value for a template: texts are escaped, except line breaks and tabs; other values are unchanged."""
     if isinstance(value, str) and _CONTROL.search(value):
         return type(value)(printable(value, keep="\n\t"))
     return value
@@ -58,7 +58,7 @@ def on_pages(value: Any) -> Any:
 
 @contextmanager
 def escaped_output() -> Iterator[None]:
-    """Let nothing that is printed to standard output reach a terminal with control characters in it."""
+    """Escape the control characters in everything that is printed to standard output inside the `with`."""
     before = sys.stdout
     sys.stdout = _Escaping(before)
     try:
@@ -68,7 +68,7 @@ def escaped_output() -> Iterator[None]:
 
 
 class _Escaping(TextIOBase):
-    """Writes to another stream what is printable."""
+    """A stream that escapes control characters before it writes to another stream."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -76,7 +76,7 @@ class _Escaping(TextIOBase):
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    # click writes past a stream that does not tell its encoding, to the buffer below it.
+    # click bypasses a stream without an encoding, and writes to its buffer.
     @property
     def encoding(self) -> str:  # type: ignore[override]
         return self._stream.encoding

@@ -1,7 +1,7 @@
-"""Whether a text is a shorter or another spelling of one that was sent: what a receiving system makes of it.
+"""Decide whether a text is a shorter or another spelling of a text that was sent to another system.
 
-Systems cut a text at the end of a field, write it in capitals, drop accents and signs, write letters that they do not
-have as others, and abbreviate addresses as the postal service does.  All of that is the same value, in fewer letters.
+A system may truncate a text to the length of a field, store it in capitals, drop accents and punctuation, replace
+letters that it does not have, and abbreviate addresses as the postal service does.  All of these are the same value.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from ecw.identity.text import fold
 
 _WORD = re.compile(r"[^\W_]+|\?")
 _PHONE = re.compile(r"[\d\s().+/-]+")
-LEAST_DIGITS = 7  # of a telephone number without its area or country
+LEAST_DIGITS = 7  # of a telephone number without area and country code
 
-# USPS Publication 28, appendices B, C1 and C2, as far as they are in daily use.
+# The common abbreviations of USPS Publication 28, appendices B, C1 and C2.
 _SHORT = {
     short: words.split()
     for short, words in {
@@ -54,9 +54,9 @@ _NAMES = {*_STATES.items(), ("us", "unitedstates"), ("usa", "unitedstates"), ("u
 
 
 def is_respelled(sent: str, shown: str) -> bool:
-    """Return True if `shown` is what a system may have made of `sent`: the same in another spelling, or its beginning.
+    """Return True if `shown` may be how a system stores `sent`: another spelling of it, or its beginning.
 
-    Nothing is no spelling of anything.
+    An empty text is no spelling of anything.
     """
     shown = html.unescape(shown)
     if not fold(shown):
@@ -72,12 +72,12 @@ def is_respelled(sent: str, shown: str) -> bool:
 
 
 def _begins(sent: str, shown: str) -> bool:
-    """Return True if what is shown is the beginning of what was sent; a question mark stands for any letter."""
+    """Return True if `sent` begins with `shown`; a question mark in `shown` matches any letter."""
     text, start = _letters(sent), _letters(shown)
     return (
         0 < len(start) <= len(text)
-        and all(here in ("?", there) for here, there in zip(start, text, strict=False))
-        and any(here != "?" for here in start)
+        and all(letter in ("?", expected) for letter, expected in zip(start, text, strict=False))
+        and any(letter != "?" for letter in start)
     )
 
 
@@ -87,7 +87,7 @@ def _letters(text: str) -> str:
 
 
 def _short(text: str) -> str:
-    """Return a text with the words shortened that the postal service shortens."""
+    """Return a text with the postal service's abbreviations."""
     return " ".join(_SHORTENED.get(word, word) for word in _WORD.findall(unicodedata.normalize("NFC", text).casefold()))
 
 
@@ -96,12 +96,12 @@ def _plain(text: str) -> str:
 
 
 def _ascii(text: str) -> str:
-    """Return a text without the letters that a system of old drops."""
+    """Return a text without the letters that an old system drops: all that are not ASCII."""
     return "".join(character for character in unicodedata.normalize("NFC", text) if character.isascii())
 
 
 def _is_phone(sent: str, shown: str) -> bool:
-    """Return True for two spellings of a telephone number, with and without the country."""
+    """Return True for two spellings of a telephone number, also if one lacks the country or area code."""
     if not (_PHONE.fullmatch(sent) and _PHONE.fullmatch(shown)):
         return False
     one, other = (re.sub(r"\D", "", text) for text in (sent, shown))

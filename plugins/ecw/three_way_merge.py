@@ -1,17 +1,17 @@
-"""The three-way merge of one row: what both sides last agreed on, what the CRM has now, what eCW has now.
+"""Merge one row three ways: the merge base (the last agreed values), the CRM's values now, eCW's values now.
 
-Pull and push share it.  A pull writes the CRM's side only, a push eCW's side only; what the other direction still has
-to do waits in what is agreed, and is found again by the next merge, whichever direction comes first.
+Pull and push share the merge.  A pull writes only the CRM's side, a push only eCW's side.  Changes for the other
+direction stay different from the merge base, so that the next merge of either direction finds them again.
 
-What is agreed is kept for each side: a value that eCW spells differently from the CRM (a phone number, say) is agreed
-although the two differ, and a side has changed when it differs from its own agreed value.  What was sent to eCW and not
-seen there since is kept as well: when eCW shows it, that is not a change of eCW's; when eCW goes on showing what it
-had,
-it has not taken it, or the clinic has undone it, so that a further edit of the CRM is a conflict.  Nothing and never
-agreed are the same.
+The merge base has values for each side: a value that eCW spells differently from the CRM, such as a phone number, is
+agreed although the two values differ.  A side has changed if it differs from its own agreed value.
 
-What differs in its spelling only (case, accents, blanks, apostrophes: see ecw.identity.text) is the same: no change, no
-conflict, and each side keeps its own.  Values are as the mapping's rows have them: JSON, dates as ISO texts.
+The merge base also keeps what was sent to eCW and not yet read back.  If eCW then shows the sent value, that is no
+change of eCW.  If eCW still shows its old value, eCW did not take the sent value, or the clinic reverted it; then a
+further edit of the CRM is a conflict.  An empty value and a value that was never agreed are equal.
+
+Values that differ only in spelling (case, accents, blanks, apostrophes: see ecw.identity.text) are equal: no change, no
+conflict, and each side keeps its own.  Values have the form of the mapping's rows: JSON, dates as ISO 8601 texts.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ class Rule:
         return cls(column.sync, column.on_conflict, column.update)
 
     def reaches(self, side: Side) -> bool:
-        """Return True if the column travels to that side."""
+        """Return True if the column is written to that side."""
         return self.sync != ("push" if side == "crm" else "pull")
 
 
 @dataclass(frozen=True, slots=True)
 class MergeBase:
-    """The last agreed values of both sides, by column, and what was sent to eCW since."""
+    """The last agreed values of both sides, by column, and the values that were sent to eCW since."""
 
     crm: Values = field(default_factory=dict)
     emr: Values = field(default_factory=dict)
@@ -61,13 +61,14 @@ class MergeBase:
 
     @classmethod
     def on(cls, row: Row) -> Self:
-        """Return the agreement of two sides that have the same row."""
+        """Return the merge base of two sides that have the same row."""
         return cls(dict(row), dict(row))
 
     def holding(self, written: Row, before: Row, after: Row) -> Self:
-        """Return it after `written` went into the CRM's row: what the row holds then is agreed, whatever was written.
+        """Return the merge base after `written` was written into the CRM's row: the values in `after` are agreed.
 
-        A trigger of the CRM may have changed it, or another column with it. What the CRM had edited stays an edit.
+        They may differ from `written`, because a trigger of the CRM may change a value, or another column. Columns that
+        the CRM had edited before stay edited.
         """
         crm = dict(self.crm)
         for name in after.keys() & (crm.keys() | written.keys()):
@@ -77,16 +78,16 @@ class MergeBase:
         return type(self)(crm, self.emr, self.sent)
 
     def supposing(self, sent: Values, emr: Row) -> Self:
-        """Return it after a write whose outcome is not known: what eCW shows of it now, both sides had.
+        """Return the merge base after a push without a known outcome: sent values that eCW shows now are agreed.
 
-        Also where that was agreed once: eCW had something else when it was sent.
+        That holds also if such a value was agreed earlier, because eCW had another value when it was sent.
         """
         shown = {name: value for name, value in sent.items() if name in emr and value == emr[name]}
         waiting = {name: value for name, value in self.sent.items() if name not in shown}
         return type(self)(self.crm | shown, self.emr | shown, waiting)
 
     def texts(self) -> dict[str, str | None]:
-        """Return it as JSON texts: eCW's side, the columns in which the CRM's side differs, what was sent (if any)."""
+        """Return three JSON texts: eCW's values, the CRM's values where they differ, the sent values; None if empty."""
         names = self.crm.keys() | self.emr.keys()
         differing = {name: self.crm.get(name) for name in names if self.crm.get(name) != self.emr.get(name)}
         return {
@@ -97,31 +98,31 @@ class MergeBase:
 
     @classmethod
     def parse(cls, emr: str | None, crm: str | None, sent: str | None) -> Self:
-        """Read the texts of `texts`; without them nothing was agreed yet."""
+        """Parse the three texts of `texts`; without them the merge base is empty."""
         values: Values = orjson.loads(emr) if emr else {}
         return cls(values | (orjson.loads(crm) if crm else {}), values, orjson.loads(sent) if sent else {})
 
 
 @dataclass(slots=True)
 class Merged:
-    """What each side gets; None takes a value away.
+    """The result of a merge: the values to write to each side; None empties a column.
 
-    `conflicts` are the columns that both sides changed, each with the side that wins; None: held for a person.
+    `conflicts` are the columns that both sides changed, each with the winning side; None: held for a person.
     """
 
     to_crm: Values = field(default_factory=dict)
     to_emr: Values = field(default_factory=dict)
     conflicts: dict[str, Side | None] = field(default_factory=dict)
-    pulled: MergeBase = field(default_factory=MergeBase)  # what is agreed once `to_crm` is written
-    pushed: MergeBase = field(default_factory=MergeBase)  # what is agreed once `to_emr` is written
+    pulled: MergeBase = field(default_factory=MergeBase)  # the merge base once `to_crm` is written
+    pushed: MergeBase = field(default_factory=MergeBase)  # the merge base once `to_emr` is written
 
     @property
     def held(self) -> list[str]:
-        """Name the columns that wait for a person."""
+        """The columns that wait for a person."""
         return [name for name, winner in self.conflicts.items() if winner is None]
 
     def unseen(self, base: MergeBase) -> MergeBase:
-        """Return what is agreed once `to_emr` was sent, as long as eCW's record was not read again."""
+        """Return the merge base after `to_emr` was sent and before eCW's record is read back."""
         emr = self.pushed.emr | {name: base.emr.get(name) for name in self.to_emr}
         return MergeBase(self.pushed.crm, emr, self.pushed.sent | self.to_emr)
 
@@ -137,12 +138,11 @@ def merge(
 ) -> Merged:
     """Merge the columns of `rules` that both rows have.
 
-    `newer` is the side that changed last, for the rule `newest`, or says it of a column; where that is not known such a
-    column is held.
-    `choices` are a person's answers for columns that both sides changed.
+    `newer` is for the rule `newest`: the side that changed last, or a function that returns it for a column. If it is
+    None, the column is held. `choices` are a person's choices for columns that both sides changed.
     """
     seen = {name for name, value in base.sent.items() if name in emr and emr[name] != base.emr.get(name)}
-    # eCW took it, whatever it shows now: should the clinic go back to what eCW had before, that is an edit.
+    # eCW took these values, so a later return to eCW's old value is an edit of the clinic.
     taken = {name: base.sent[name] for name in seen}
     base = MergeBase(base.crm, base.emr | taken, {name: base.sent[name] for name in base.sent.keys() - seen})
     merged = Merged(pulled=_copy(base), pushed=_copy(base))
@@ -169,10 +169,10 @@ def _column(merged: Merged, base: MergeBase, column: _Column, newer: Newer) -> N
         _agree(merged, name, (crm, emr), (crm, emr))
         return
     changed: list[Side] = [
-        side for side, now, then in zip(_SIDES, (crm, emr), before, strict=True) if not says_the_same(now, then)
+        side for side, now, agreed in zip(_SIDES, (crm, emr), before, strict=True) if not says_the_same(now, agreed)
     ]
     undone = changed == ["crm"] and name in base.sent
-    if undone:  # what was sent is not there: by the clinic, or it was never taken
+    if undone:  # eCW does not show the sent value: the clinic reverted it, or eCW never took it
         changed, before = ["crm", "emr"], (before[0], base.sent[name])
     if not changed:
         return
@@ -183,24 +183,24 @@ def _column(merged: Merged, base: MergeBase, column: _Column, newer: Newer) -> N
     if undone:
         del merged.pulled.sent[name], merged.pushed.sent[name]
     if rule.update == "once" and (emr if winner == "crm" else crm) is not None:
-        # The first value stays, on each side its own.  One that was taken away is no value that could stay.
+        # The first value stays, on each side its own, unless one side is empty.
         if crm is not None and emr is not None:
             _agree(merged, name, (crm, emr), (crm, emr))
         return
     if len(changed) == 2:
         merged.conflicts[name] = winner
     loser: Side = "emr" if winner == "crm" else "crm"
-    travels = rule.reaches(loser)
-    # A side that lost has had its say: its value counts as agreed.  The winner's waits for the direction that takes it.
+    is_written = rule.reaches(loser)
+    # The loser's value becomes agreed.  The winner's value waits for the direction that writes it.
     waiting = (before[0], emr) if winner == "crm" else (crm, before[1])
     if winner == "crm":
-        if travels:
+        if is_written:
             merged.to_emr[name] = crm
-        _agree(merged, name, waiting, (crm, crm) if travels else waiting)
+        _agree(merged, name, waiting, (crm, crm) if is_written else waiting)
     else:
-        if travels:
+        if is_written:
             merged.to_crm[name] = emr
-        _agree(merged, name, (emr, emr) if travels else waiting, waiting)
+        _agree(merged, name, (emr, emr) if is_written else waiting, waiting)
 
 
 _SIDES: tuple[Side, Side] = ("crm", "emr")
@@ -222,9 +222,9 @@ def _copy(base: MergeBase) -> MergeBase:
 
 
 def echoes(sent: Any, shown: Any, ecw_id: str) -> bool:
-    """Return True if what eCW shows is what was sent, spelled its way or cut short; nothing: not taken; or its own id.
+    """Return True if the shown value can result from the sent one: equal, respelled, truncated, empty, or the eCW id.
 
-    Anything else is somebody's edit.
+    Any other value is an edit of the clinic.
     """
     if shown is None or shown in (sent, ecw_id):
         return True
@@ -232,20 +232,20 @@ def echoes(sent: Any, shown: Any, ecw_id: str) -> bool:
 
 
 def learn(base: MergeBase, emr: Row, ecw_id: str) -> tuple[MergeBase, list[str]]:
-    """Take eCW's spelling of what was sent as agreed; return what is agreed then, and the columns that it spells so."""
-    found = {
+    """Take eCW's spelling of sent values as agreed; return the new merge base, and the respelled columns."""
+    respelled = {
         name: emr[name]
         for name, sent in base.sent.items()
         if emr.get(name) not in (None, sent, base.emr.get(name)) and echoes(sent, emr[name], ecw_id)
     }
-    if not found:
+    if not respelled:
         return base, []
-    left = {name: value for name, value in base.sent.items() if name not in found}
-    return MergeBase(base.crm, base.emr | found, left), sorted(found)
+    waiting = {name: value for name, value in base.sent.items() if name not in respelled}
+    return MergeBase(base.crm, base.emr | respelled, waiting), sorted(respelled)
 
 
 def text(row: Row) -> str:
-    """Return agreed values as they are kept: what is nothing is left out."""
+    """Return agreed values as the stored JSON text, without empty values."""
     return _dumps({name: value for name, value in row.items() if value is not None})
 
 

@@ -1,4 +1,4 @@
-"""One notice when something begins and one when it is over, over real sockets, on both databases."""
+"""The monitor sends one notice when an alert opens and one when it is resolved. Real sockets, both databases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-import ecw.hooks.ecw  # noqa: F401 - Airflow sets logging up when it is first imported, which a test must not see
+import ecw.hooks.ecw  # noqa: F401 - the first import of Airflow sets up logging; do it before the tests
 from ecw.alerts import store
 from ecw.alerts.monitor import watch, watch_quietly
 from ecw.crm.state import runs
@@ -39,19 +39,19 @@ def clock() -> Iterator[time_machine.Traveller]:
 
 
 @pytest.fixture
-def tell(monkeypatch: pytest.MonkeyPatch, crm_url: str) -> Callable[..., None]:
+def set_alerts(monkeypatch: pytest.MonkeyPatch, crm_url: str) -> Callable[..., None]:
     """Set the variable ecw_alerts; the CRM is its connection."""
     monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PRACTICES", "ecw_default")
-    return lambda **said: monkeypatch.setenv("AIRFLOW_VAR_ECW_ALERTS", json.dumps(said))
+    return lambda **options: monkeypatch.setenv("AIRFLOW_VAR_ECW_ALERTS", json.dumps(options))
 
 
 @pytest.fixture
 def to_webhook(
-    monkeypatch: pytest.MonkeyPatch, tell: Callable[..., None], webhook: Webhook, clock: time_machine.Traveller
+    monkeypatch: pytest.MonkeyPatch, set_alerts: Callable[..., None], webhook: Webhook, clock: time_machine.Traveller
 ) -> Webhook:
     monkeypatch.setenv("AIRFLOW_CONN_ALERTS_HTTP", webhook.connection)
-    tell(webhook="alerts_http", reject_least=2)
+    set_alerts(webhook="alerts_http", reject_least=2)
     return webhook
 
 
@@ -61,7 +61,7 @@ def refresh(engine: Engine, rows: int = 1, **changes: object) -> None:
     load(engine, [a_row(str(n)) for n in range(rows)], run=run, **changes)
 
 
-def test_a_resource_that_is_not_refreshed_is_reported_once_and_its_end_once(
+def test_a_resource_that_is_not_refreshed_is_reported_once_and_its_refresh_once(
     crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller
 ) -> None:
     refresh(crm_engine)
@@ -76,7 +76,7 @@ def test_a_resource_that_is_not_refreshed_is_reported_once_and_its_end_once(
     assert watch() == {"open": 0, "sent": 1}
     assert watch() == {"open": 0, "sent": 0}
 
-    assert to_webhook.told() == [("begin", *STALE), ("over", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE), ("over", *STALE)]
     begun, over = to_webhook.received
     assert begun["text"] == (
         "eCW P1: location stale.\nlocation was last refreshed 2026-11-22 12:30 UTC.\nSince 2026-11-22 18:31 UTC.\n"
@@ -86,31 +86,33 @@ def test_a_resource_that_is_not_refreshed_is_reported_once_and_its_end_once(
     assert over["next_step"] is None
 
 
-def test_a_pull_that_never_got_through_is_stale_from_its_first_run_on(
+def test_a_resource_that_was_never_refreshed_is_stale_from_its_first_run_on(
     crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller
 ) -> None:
     runs.begin(crm_engine, a_run(), ["location"])
     clock.shift(timedelta(hours=7))
     runs.fail(crm_engine, a_run("r2"), "location", KeyError("x"))
     watch()
-    assert to_webhook.told() == [("begin", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE)]
     assert "never refreshed since its first run" in to_webhook.received[0]["message"]
 
 
-def test_a_backfill_does_not_refresh(crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller) -> None:
+def test_a_backfill_does_not_count_as_a_refresh(
+    crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller
+) -> None:
     refresh(crm_engine)
     clock.shift(timedelta(hours=7))
     load(crm_engine, [a_row("b")], run=a_run("back", run_type="backfill"))
     watch()
-    assert to_webhook.told() == [("begin", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE)]
 
 
-def test_numbers_that_do_not_add_up_in_the_ledger_are_told(crm_engine: Engine, to_webhook: Webhook) -> None:
+def test_counts_of_a_run_that_do_not_add_up_open_an_alert(crm_engine: Engine, to_webhook: Webhook) -> None:
     refresh(crm_engine)
     with crm_engine.begin() as connection:
         connection.execute(text("UPDATE ecw_run SET fetched = 9"))
     watch()
-    assert to_webhook.told() == [("begin", "equation", "location")]
+    assert to_webhook.events() == [("begin", "equation", "location")]
     assert "fetched 9, rejected 0, inserted 1" in to_webhook.received[0]["message"]
 
 
@@ -125,45 +127,45 @@ def test_a_resource_that_a_quality_rule_stopped_is_reported_until_it_is_refreshe
     clock.shift(timedelta(minutes=5))
     refresh(crm_engine)
     watch()
-    assert to_webhook.told() == [("begin", "stopped", "location"), ("over", "stopped", "location")]
+    assert to_webhook.events() == [("begin", "stopped", "location"), ("over", "stopped", "location")]
 
 
-def test_half_the_usual_records_are_told_and_only_whole_runs_are_compared(
+def test_half_the_usual_records_open_an_alert_and_only_full_scans_are_compared(
     crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller
 ) -> None:
     for fetched in (10, 12, 11):
         refresh(crm_engine, fetched, full_scan=True)
         clock.shift(timedelta(minutes=5))
-    refresh(crm_engine, 1)  # about a window or single records
+    refresh(crm_engine, 1)  # not a full scan: the run fetched a window or single records
     watch()
-    assert to_webhook.told() == []
+    assert to_webhook.events() == []
     clock.shift(timedelta(minutes=5))
     refresh(crm_engine, 5, full_scan=True)
     watch()
-    assert to_webhook.told() == [("begin", "volume", "location")]
+    assert to_webhook.events() == [("begin", "volume", "location")]
     assert to_webhook.received[0]["message"] == "eCW gave 5 records of location; 11 are usual."
     clock.shift(timedelta(minutes=5))
     refresh(crm_engine, 6, full_scan=True)
     watch()
-    assert to_webhook.told()[1:] == [("over", "volume", "location")]
+    assert to_webhook.events()[1:] == [("over", "volume", "location")]
 
 
-def test_rejects_are_told_above_both_thresholds(
-    crm_engine: Engine, to_webhook: Webhook, tell: Callable[..., None]
+def test_rejects_open_an_alert_only_when_they_reach_both_thresholds(
+    crm_engine: Engine, to_webhook: Webhook, set_alerts: Callable[..., None]
 ) -> None:
     load(crm_engine, [a_row(str(n)) for n in range(18)], [a_reject("x"), a_reject("x", "format"), a_reject("y")])
-    tell(webhook="alerts_http", reject_least=3)
+    set_alerts(webhook="alerts_http", reject_least=3)
     watch()
-    tell(webhook="alerts_http", reject_least=2, reject_percent=11)
+    set_alerts(webhook="alerts_http", reject_least=2, reject_percent=11)
     watch()
-    assert to_webhook.told() == []
-    tell(webhook="alerts_http", reject_least=2, reject_percent=10)
+    assert to_webhook.events() == []
+    set_alerts(webhook="alerts_http", reject_least=2, reject_percent=10)
     watch()
-    assert to_webhook.told() == [("begin", "rejects", "location")]
+    assert to_webhook.events() == [("begin", "rejects", "location")]
     assert to_webhook.received[0]["message"] == "2 of 20 records of location are rejected (10 %)."
 
 
-def test_what_could_not_be_sent_is_sent_by_the_next_run_in_order(
+def test_notices_that_could_not_be_sent_are_sent_later_in_order(
     crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture
 ) -> None:
     refresh(crm_engine)
@@ -171,24 +173,24 @@ def test_what_could_not_be_sent_is_sent_by_the_next_run_in_order(
     to_webhook.status = 500
     assert watch() == {"open": 1, "sent": 0}
     assert "The notification 'eCW P1: location stale' could not be sent" in caplog.text
-    assert "see that the HTTP connection 'alerts_http' exists and its server answers." in caplog.text
+    assert "check that the HTTP connection 'alerts_http' exists and its server answers." in caplog.text
     refresh(crm_engine)
     assert watch() == {"open": 0, "sent": 0}
     to_webhook.status = 200
     assert watch() == {"open": 0, "sent": 2}
-    assert to_webhook.told() == [("begin", *STALE), ("over", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE), ("over", *STALE)]
 
 
-def test_a_target_that_is_down_does_not_make_another_one_hear_twice(
+def test_a_target_that_is_down_does_not_make_another_target_receive_a_notice_twice(
     crm_engine: Engine,
     to_webhook: Webhook,
     mail_server: MailServer,
     monkeypatch: pytest.MonkeyPatch,
-    tell: Callable[..., None],
+    set_alerts: Callable[..., None],
     clock: time_machine.Traveller,
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", mail_server.connection)
-    tell(webhook="alerts_http", email=["a@example.org"])
+    set_alerts(webhook="alerts_http", email=["a@example.org"])
     to_webhook.status = 503
     refresh(crm_engine)
     clock.shift(timedelta(hours=7))
@@ -196,7 +198,7 @@ def test_a_target_that_is_down_does_not_make_another_one_hear_twice(
     watch()
     to_webhook.status = 200
     watch()
-    assert to_webhook.told() == [("begin", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE)]
     [mail] = mail_server.received
     assert (mail["To"], mail["From"], mail["Subject"]) == ("a@example.org", "ecw@example.org", "eCW P1: location stale")
     body = mail.get_body(("html",))
@@ -204,10 +206,10 @@ def test_a_target_that_is_down_does_not_make_another_one_hear_twice(
     assert "<p>location was last refreshed 2026-11-22 12:30 UTC.</p>" in body.get_content()
 
 
-def test_who_is_named_later_hears_of_what_is_open_and_not_of_what_is_over(
-    crm_engine: Engine, to_webhook: Webhook, tell: Callable[..., None], clock: time_machine.Traveller
+def test_a_target_added_later_receives_open_alerts_and_not_resolved_ones(
+    crm_engine: Engine, to_webhook: Webhook, set_alerts: Callable[..., None], clock: time_machine.Traveller
 ) -> None:
-    tell()
+    set_alerts()
     refresh(crm_engine)
     clock.shift(timedelta(hours=7))
     assert watch() == {"open": 1, "sent": 0}
@@ -215,12 +217,12 @@ def test_who_is_named_later_hears_of_what_is_open_and_not_of_what_is_over(
     assert watch() == {"open": 0, "sent": 0}
     clock.shift(timedelta(hours=7))
     watch()
-    tell(webhook="alerts_http")
+    set_alerts(webhook="alerts_http")
     watch()
-    assert to_webhook.told() == [("begin", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE)]
 
 
-def test_a_sender_that_was_killed_between_sending_and_marking_is_made_up_for_later(
+def test_a_notice_claimed_by_a_sender_that_was_killed_is_sent_after_the_claim_expires(
     crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller
 ) -> None:
     refresh(crm_engine)
@@ -230,13 +232,16 @@ def test_a_sender_that_was_killed_between_sending_and_marking_is_made_up_for_lat
     to_webhook.status = 200
     [notice] = store.to_send(crm_engine, "P1", "webhook alerts_http")
     assert store.claim(crm_engine, notice, datetime.now(UTC))
-    assert watch() == {"open": 1, "sent": 0}, "somebody may still be at it"
+    assert watch() == {"open": 1, "sent": 0}, "its sender may still be at work"
     clock.shift(timedelta(minutes=11))
     assert watch() == {"open": 1, "sent": 1}
 
 
-def test_two_runs_at_once_send_one(crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller) -> None:
-    refresh(crm_engine)  # at a time long gone for the processes below
+def test_two_monitors_at_once_send_one_notice(
+    crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller
+) -> None:
+    refresh(crm_engine)
+    # The processes below use the real clock: their last refresh is made old.
     with crm_engine.begin() as connection:
         connection.execute(text("UPDATE ecw_cursor SET moved_at = '2020-01-01 00:00:00+00:00'"))
     script = (
@@ -262,11 +267,11 @@ def test_two_runs_at_once_send_one(crm_engine: Engine, to_webhook: Webhook, cloc
         process.stdin.flush()
     sent = [int(process.communicate(timeout=600)[0].split()[-1]) for process in started]
     assert sorted(sent) == [0, 1]
-    assert to_webhook.told() == [("begin", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE)]
 
 
-def test_without_the_variable_the_log_tells(
-    crm_engine: Engine, tell: Callable[..., None], clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture
+def test_without_the_variable_the_log_reports_each_alert_once(
+    crm_engine: Engine, set_alerts: Callable[..., None], clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     refresh(crm_engine)
@@ -283,7 +288,7 @@ OF = "of a notice in the variable ecw_alerts"
 
 
 @pytest.mark.parametrize(
-    ("written", "what"),
+    ("variable", "message"),
     [
         ("{", "The options of a notice in the variable ecw_alerts are not a JSON object"),
         ("[]", "The options of a notice in the variable ecw_alerts are not a JSON object"),
@@ -304,20 +309,20 @@ OF = "of a notice in the variable ecw_alerts"
     ],
 )
 def test_a_variable_that_is_wrong_fails_the_watch_and_not_the_pull(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, written: str, what: str
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, variable: str, message: str
 ) -> None:
-    monkeypatch.setenv("AIRFLOW_VAR_ECW_ALERTS", written)
+    monkeypatch.setenv("AIRFLOW_VAR_ECW_ALERTS", variable)
     with pytest.raises(ConfigurationError, match="in the variable ecw_alerts") as raised:
         watch()
-    assert what in str(raised.value)
+    assert message in str(raised.value)
     watch_quietly("crm_default")
-    assert f"Alerts: ConfigurationError: {what}" in caplog.text
+    assert f"Alerts: ConfigurationError: {message}" in caplog.text
 
 
 @settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(["good", "stop", "wait", "down", "up", "rejects"]), max_size=12))
-def test_notices_alternate_for_each_subject(
-    crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller, happenings: list[str]
+def test_for_each_subject_begin_and_over_alternate(
+    crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller, events: list[str]
 ) -> None:
     with crm_engine.begin() as connection:
         for table in (
@@ -332,9 +337,9 @@ def test_notices_alternate_for_each_subject(
             connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - names from above
     to_webhook.received.clear()
     to_webhook.status = 200
-    for happening in [*happenings, "up"]:
+    for step in [*events, "up"]:
         clock.shift(timedelta(hours=1))
-        match happening:
+        match step:
             case "good":
                 refresh(crm_engine)
             case "stop":
@@ -346,13 +351,13 @@ def test_notices_alternate_for_each_subject(
                 run = a_run(f"run {next(_numbers)}", window_end=datetime.now(UTC).isoformat())
                 load(crm_engine, [], [a_reject("0"), a_reject("1")], run=run)
             case _:
-                to_webhook.status = 500 if happening == "down" else 200
+                to_webhook.status = 500 if step == "down" else 200
         watch()
     open_now = {(one.kind, one.subject) for one in store.open_alerts(crm_engine)}
-    heard: dict[tuple[str, str], list[str]] = {}
-    for event, *subject in to_webhook.told():
-        heard.setdefault((subject[0], subject[1]), []).append(event)
-    for subject, events in heard.items():
+    received: dict[tuple[str, str], list[str]] = {}
+    for event, *subject in to_webhook.events():
+        received.setdefault((subject[0], subject[1]), []).append(event)
+    for subject, events in received.items():
         assert events == (["begin", "over"] * len(events))[: len(events)]
         assert (events[-1] == "begin") == (subject in open_now)
-    assert open_now <= set(heard)
+    assert open_now <= set(received)

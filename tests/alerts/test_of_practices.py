@@ -1,4 +1,4 @@
-"""Each practice's alerts go to whom it names, and are about its own runs."""
+"""Each practice's alerts go to the targets that it names, and are about its own runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import time_machine
 from sqlalchemy import Engine
 
-import ecw.hooks.ecw  # noqa: F401 - Airflow sets logging up when it is first imported, which a test must not see
+import ecw.hooks.ecw  # noqa: F401 - the first import of Airflow sets up logging; do it before the tests
 from ecw.alerts import store
 from ecw.alerts.monitor import watch
 from ecw.alerts.settings import settings
@@ -31,7 +31,7 @@ practices:
 
 @pytest.fixture
 def north(monkeypatch: pytest.MonkeyPatch, webhook: Webhook, crm_url: str, tmp_path: Path) -> Iterator[Webhook]:
-    """Two practices of one CRM; `north` has a webhook of its own, `webhook` is everybody's."""
+    """Set up two practices in one CRM; `north` has its own webhook, the fixture `webhook` is the default for all."""
     (tmp_path / "practices.yaml").write_text(PRACTICES)
     monkeypatch.setenv("ECW_PRACTICES", str(tmp_path / "practices.yaml"))
     monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
@@ -55,13 +55,13 @@ def both_load(crm_engine: Engine) -> None:
         load(crm_engine, [a_row("1")], run=run)
 
 
-def test_who_is_named_for_a_practice_alone_stands_in_for_everybody(north: Webhook) -> None:
+def test_the_targets_of_a_practice_replace_the_targets_of_all(north: Webhook) -> None:
     assert settings(of_connection("ecw_north")).targets == ["webhook hook_north"]
     assert settings(of_connection("ecw_south")).targets == ["webhook hook_all", "email all@example.org"]
     assert settings(None).targets == ["webhook hook_all", "email all@example.org"]
 
 
-def test_a_notice_goes_to_the_practice_s_own_and_by_its_own_threshold(
+def test_a_notice_follows_the_target_and_the_threshold_of_its_practice(
     north: Webhook, webhook: Webhook, crm_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_ECW_ALERTS", json.dumps({"webhook": "hook_all"}))

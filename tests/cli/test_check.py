@@ -28,13 +28,13 @@ def test_one_line_per_step_and_exit_code_0(environment):
     assert [line.split(":")[0] for line in result.output.splitlines()] == ["✓ discovery", "✓ key", "✓ token", "✓ read"]
 
 
-def test_a_connection_that_is_not_there_is_named(environment):
+def test_a_missing_connection_is_named(environment):
     result = check("--conn-id", "ecw_missing")
     assert isinstance(result.exception, ConfigurationError)
     assert "AIRFLOW_CONN_ECW_MISSING" in result.exception.next_step
 
 
-def test_it_stops_at_the_step_that_fails(environment):
+def test_the_check_stops_at_the_step_that_fails(environment):
     result = check("--conn-id", "ecw_other")
     assert result.exit_code == 1
     assert [line.split(":")[0] for line in result.output.splitlines()] == ["✓ discovery", "✓ key", "✗ token"]
@@ -56,7 +56,7 @@ with settings.Session() as session:
 @pytest.mark.journey
 @pytest.mark.large_practice
 def test_the_connection_is_found_in_airflows_database(tmp_path, sandbox, keys):
-    """In a terminal, without a task and without a server, as the scheduler's own database holds it."""
+    """The command reads it from Airflow's own database, in a terminal without a task or a server."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
     environment |= {"AIRFLOW_HOME": str(tmp_path)}
     extra = {"private_key": keys.private_key_pem, "key_id": keys.key_id}

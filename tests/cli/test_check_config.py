@@ -1,4 +1,4 @@
-"""`ecw check-config`: everything that is wrong, in one pass."""
+"""`ecw check-config` reports all mistakes at once."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def check(*options: str) -> tuple[int, str]:
 
 
 def spoil(file: Path, old: str, new: str) -> None:
-    written = file.read_text()
-    assert old in written
-    file.write_text(written.replace(old, new, 1))
+    content = file.read_text()
+    assert old in content
+    file.write_text(content.replace(old, new, 1))
 
 
-def test_a_project_without_mistakes(project: Path) -> None:
+def test_a_correct_project_has_no_mistakes(project: Path) -> None:
     code, output = check()
     assert code == 0, output
     assert output.endswith("No mistakes.\n")
@@ -74,8 +74,8 @@ def test_mistakes_everywhere_are_reported_at_once(
 
     assert code == 1
     mistakes = json.loads(output)["mistakes"]
-    said = "\n".join(f"{one['where']}: {one['problem']} {one['next_step']}" for one in mistakes)
-    for told in (
+    messages = "\n".join(f"{one['where']}: {one['problem']} {one['next_step']}" for one in mistakes)
+    for message in (
         "private_key is empty, and so is client_secret",
         "'mode'",
         "'max_creates' of a push should be",
@@ -88,13 +88,13 @@ def test_mistakes_everywhere_are_reported_at_once(
         "'nmae' is not a column of the mapping",
         "column 'city'",
     ):
-        assert told in said, (told, said)
+        assert message in messages, (message, messages)
     problems = [one["problem"] for one in mistakes]
     assert len(problems) == len(set(problems))
     assert all(one["next_step"] for one in mistakes)
 
 
-def test_without_the_crm_the_files_are_read_all_the_same(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_checked_without_the_crm(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_CRM_DEFAULT")
     code, output = check()
     assert code == 1

@@ -1,4 +1,4 @@
-"""What a program reads of the commands is JSON, whether or not there is something to tell."""
+"""With `--json` the commands print JSON, also without rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read(*arguments: str) -> Any:
     ],
 )
 @pytest.mark.usefixtures("run")
-def test_nothing_to_tell_is_an_empty_list(arguments: tuple[str, ...]) -> None:
+def test_without_rows_the_output_is_an_empty_list(arguments: tuple[str, ...]) -> None:
     assert read(*arguments) == []
 
 
@@ -49,7 +49,7 @@ def test_a_practice_that_is_configured_is_listed_before_its_first_run(sandbox: A
     }
 
 
-def test_a_program_reads_what_a_person_sees(sandbox: Any, crm: Crm, run: Any) -> None:  # noqa: F811
+def test_json_has_the_same_content_as_the_table(sandbox: Any, crm: Crm, run: Any) -> None:  # noqa: F811
     first = crm.add(**person(0) | {"first_name": "Eva"})
     pushed = read("push", "--json", *BOTH)
     assert pushed["counts"] == {"created": 1}

@@ -1,6 +1,6 @@
-"""`--practice` on the commands: two practices share a CRM, and a command shows and changes what is of its own alone.
+"""`--practice`: with two practices in one CRM, a command shows and changes rows of the named practice only.
 
-Both have the same ids, runs, rejects, conflicts and held matches; what the other one has may not change by a letter.
+Both practices have the same ids, runs, rejects, conflicts and held matches.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ URL = "https://fhir.example/fhir/r4/{}"
 
 @pytest.fixture
 def shared(crm_engine: Engine, crm_url: str, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """A CRM of two practices whose bookkeeping has the same ids, each with a patient that is linked."""
+    """Return a CRM of two practices with the same ids in the project's tables, each with a linked patient."""
     monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PRACTICES", "ecw_north, ecw_south")
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PULL_SCHEDULE", "0 */2 * * *")
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PULL_RESOURCES", "all")
     for name, code in CODES.items():
-        there = {"conn_type": "ecw", "host": URL.format(code)}
-        monkeypatch.setenv(f"AIRFLOW_CONN_ECW_{name.upper()}", json.dumps(there))
+        document = {"conn_type": "ecw", "host": URL.format(code)}
+        monkeypatch.setenv(f"AIRFLOW_CONN_ECW_{name.upper()}", json.dumps(document))
         fill(crm_engine, code, Scale(days=1, first_load=6, rejects=8, patients=3), now=NOW)
         key = {"practice": code, "run_id": run_id(NOW), "resource": "patient", "at": NOW}
         rule = {"number": 1, "rule": "pattern", "column": "phone", "demand": "digits", "on_fail": "warn"}
@@ -57,7 +57,10 @@ def shared(crm_engine: Engine, crm_url: str, monkeypatch: pytest.MonkeyPatch) ->
             connection.execute(
                 insert(t.ecw_link).values(link | {"hash": "", "mapping_version": "m", "last_seen_run": ""})
             )
-            for table, crm_id in (("ecw_conflict", "11"), ("ecw_intent", "4")):  # of the patient who is there
+            for table, crm_id in (
+                ("ecw_conflict", "11"),
+                ("ecw_intent", "4"),
+            ):  # the patient that is in the table patient
                 mine = {"id": str(PATIENTS[name]), "code": code, "crm_id": crm_id}
                 where = "practice = :code AND crm_id = :crm_id"
                 connection.execute(text(f"UPDATE {table} SET crm_id = :id WHERE {where}"), mine)  # noqa: S608
@@ -85,21 +88,21 @@ def read(*arguments: str) -> list[dict[str, Any]]:
 
 
 def everything(engine: Engine, code: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Return all that the CRM has of a practice."""
+    """Return all rows that the CRM has of a practice."""
     tables = [table for table in metadata.sorted_tables if "practice" in table.c]
     assert len(tables) > 15
     with reading(engine) as connection:
-        ours = {
+        rows_of_tables = {
             table.name: sorted(map(tuple, connection.execute(select(table).where(table.c.practice == code))), key=repr)
             for table in tables
         }
         rows = connection.execute(text("SELECT * FROM patient WHERE ecw_practice = :code"), {"code": code})
-        return ours | {"patient": [tuple(row) for row in rows]}
+        return rows_of_tables | {"patient": [tuple(row) for row in rows]}
 
 
 LISTS = {
     ("status",): (5, 10),
-    ("quality",): (1, 1),  # without a practice the last run of all, which is one practice's
+    ("quality",): (1, 1),  # without a practice, the last run of all practices
     ("conflicts", "list"): (3, None),
     ("matches", "list"): (1, None),
     ("find", "ecw:pat-9"): (1, None),
@@ -107,8 +110,8 @@ LISTS = {
 
 
 @pytest.mark.parametrize("command", LISTS, ids=" ".join)
-def test_a_list_is_the_practice_s_own(shared: Engine, command: tuple[str, ...]) -> None:
-    """Without `--practice` the commands about one practice ask for the connection that is there by default."""
+def test_a_list_shows_only_the_rows_of_the_practice(shared: Engine, command: tuple[str, ...]) -> None:
+    """Without `--practice`, a command about one practice uses the default connection."""
     own, all_of_them = LISTS[command]
     of_each = {name: read(*command, "--practice", name) for name in CODES}
     for name, found in of_each.items():
@@ -123,7 +126,7 @@ def test_a_list_is_the_practice_s_own(shared: Engine, command: tuple[str, ...]) 
     assert read(*command, "--conn-id", "ecw_north") == of_each["north"]
 
 
-def test_alerts_are_reported_for_the_practice_alone(shared: Engine) -> None:
+def test_alerts_are_shown_for_the_practice_only(shared: Engine) -> None:
     of_north = ecw("status", "--practice", "north").output
     assert of_north.count("alert stale") == 1
     assert "(practice NORTH01)" in of_north
@@ -140,14 +143,14 @@ WRITES = {
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_what_is_decided_is_decided_for_the_practice_alone(
+def test_a_command_that_writes_changes_one_practice_only(
     shared: Engine, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     command, table = WRITES[name]
     monkeypatch.setenv("AIRFLOW_VAR_ECW_STAGING", str(tmp_path))
     if name == "practice moved":
-        elsewhere = {"conn_type": "ecw", "host": "https://elsewhere.example/fhir/r4/NORTH01"}
-        monkeypatch.setenv("AIRFLOW_CONN_ECW_NORTH", json.dumps(elsewhere))
+        document = {"conn_type": "ecw", "host": "https://elsewhere.example/fhir/r4/NORTH01"}
+        monkeypatch.setenv("AIRFLOW_CONN_ECW_NORTH", json.dumps(document))
     before = {each: everything(shared, code) for each, code in CODES.items()}
     done = ecw(*command, "--practice", "north")
     assert done.exit_code == 0, done.output
@@ -163,7 +166,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("command", REFUSED, ids=" ".join)
-def test_another_practice_s_patient_is_not_to_be_had(
+def test_a_patient_of_another_practice_is_refused(
     shared: Engine, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_ECW_STAGING", str(tmp_path))
@@ -172,7 +175,7 @@ def test_another_practice_s_patient_is_not_to_be_had(
     assert {each: everything(shared, code) for each, code in CODES.items()} == before
 
 
-def test_a_practice_that_there_is_not_is_refused_with_what_was_meant(shared: Engine) -> None:
+def test_a_misspelled_practice_is_refused_with_a_suggestion(shared: Engine) -> None:
     error = str(refused("status", "--practice", "nort"))
     assert "There is no practice 'nort'." in error
     assert "did you mean 'north'" in error
@@ -187,7 +190,7 @@ def test_forgetting_another_practice_s_patient_removes_nothing(
     assert {each: everything(shared, code) for each, code in CODES.items()} == before
 
 
-def test_the_practice_s_own_crm_is_asked(shared: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_crm_of_the_practice_is_read(shared: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "practices.yaml").write_text("practices:\n  north: {crm_connection: crm_north}\n")
     monkeypatch.setenv("ECW_PRACTICES", str(tmp_path / "practices.yaml"))
     empty = {"conn_type": "generic", "extra": {"url": f"sqlite:///{tmp_path / 'north.db'}"}}
@@ -199,7 +202,7 @@ def test_the_practice_s_own_crm_is_asked(shared: Engine, tmp_path: Path, monkeyp
 
 @pytest.fixture
 def own_files(shared: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a practice `north` that has a mapping file and a suite of its own."""
+    """Return the folder of the practice `north`, with a mapping file and a suite of its own."""
     for kind in ("mappings", "quality"):
         (tmp_path / "north" / kind).mkdir(parents=True)
         shutil.copy(INCLUDE / kind / "location.yaml", tmp_path / "north" / kind)
@@ -209,7 +212,7 @@ def own_files(shared: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return tmp_path / "north"
 
 
-def test_a_practice_s_own_files_are_its_alone(own_files: Path) -> None:
+def test_a_practice_s_own_mapping_files_are_used_for_it_only(own_files: Path) -> None:
     files = {name: [each.file for each in mappings_of(f"ecw_{name}", ["location", "patient"])] for name in CODES}
     assert files["north"][0] == own_files / "mappings" / "location.yaml"
     assert files["north"][1] == files["south"][1]
@@ -217,7 +220,7 @@ def test_a_practice_s_own_files_are_its_alone(own_files: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mappings", "quality"])
-def test_the_check_is_of_the_practice_s_own_files(own_files: Path, kind: str) -> None:
+def test_mapping_check_reads_the_practice_s_own_files(own_files: Path, kind: str) -> None:
     file = own_files / kind / "location.yaml"
     file.write_text(file.read_text() + "nothing_of_the_kind: 1\n")
     line = len(file.read_text().splitlines())

@@ -41,7 +41,7 @@ def count(pull: Pulling, table: str) -> int:
 def test_all_resources_are_loaded_without_a_scheduler(
     ecw: Any, pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is fetched of one resource depends on what was loaded of another, so their order counts."""
+    """The order matters: what is fetched of one resource depends on the rows that were loaded of another."""
     caplog.set_level("INFO")
     first = ecw()
     assert first.exit_code == 0, first.output
@@ -65,38 +65,38 @@ def test_a_dry_run_writes_no_record_and_shows_what_a_run_would_do(ecw: Any, pull
     assert done["patient"]["state"] == "not asked for"
 
 
-def test_one_patient_comes_with_what_hangs_on_it(ecw: Any, pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_one_patient_is_pulled_by_ecw_id_or_mr_number(ecw: Any, pull: Pulling, sandbox: RunningSandbox) -> None:
     one = sandbox.records("Patient")[0]
-    for column in ("ecw_id", "mr_number"):  # what stands in a terminal Airflow does not keep, so a number will do
+    for column in ("ecw_id", "mr_number"):  # a number is allowed, as Airflow does not store what is typed in a terminal
         entry = one["id"] if column == "ecw_id" else pull.rows("SELECT mr_number FROM patient")[0]["mr_number"]
-        found = numbers(ecw("--patient", entry, "--json"))
-        assert found["patient"]["fetched"] == 1
-        assert found["location"]["state"] == "not asked for"
+        table = numbers(ecw("--patient", entry, "--json"))
+        assert table["patient"]["fetched"] == 1
+        assert table["location"]["state"] == "not asked for"
         assert pull.rows("SELECT ecw_id FROM patient") == [{"ecw_id": one["id"]}]
 
 
-def test_records_by_their_ids(ecw: Any, pull: Pulling, sandbox: RunningSandbox) -> None:
-    wanted = sorted(each["id"] for each in sandbox.records("Practitioner"))[:2]
-    found = numbers(ecw("practitioner", *(word for ecw_id in wanted for word in ("--id", ecw_id)), "--json"))
-    assert found["practitioner"]["fetched"] == 2
-    assert [row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM practitioner ORDER BY 1")] == wanted
-    assert ecw("--id", wanted[0]).exit_code == 2
+def test_records_are_pulled_by_their_ids(ecw: Any, pull: Pulling, sandbox: RunningSandbox) -> None:
+    ecw_ids = sorted(each["id"] for each in sandbox.records("Practitioner"))[:2]
+    table = numbers(ecw("practitioner", *(word for ecw_id in ecw_ids for word in ("--id", ecw_id)), "--json"))
+    assert table["practitioner"]["fetched"] == 2
+    assert [row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM practitioner ORDER BY 1")] == ecw_ids
+    assert ecw("--id", ecw_ids[0]).exit_code == 2
     assert ecw("patient", "--id", "1", "--patient", "2").exit_code == 2
 
 
-def test_a_form_that_makes_no_sense_is_refused_before_anything_is_fetched(ecw: Any, sandbox: RunningSandbox) -> None:
-    for arguments, named in (
+def test_wrong_options_are_refused_before_the_first_call(ecw: Any, sandbox: RunningSandbox) -> None:
+    for arguments, message in (
         (("--strategy", "patient=telepathy"), "telepathy"),
         (("location", "--practitioner", "1"), "location"),
         (("--until", "2026-01-01T00:00:00Z"), "Until needs From"),
     ):
         refused = ecw(*arguments)
         assert isinstance(refused.exception, ConfigurationError)
-        assert named in str(refused.exception)
+        assert message in str(refused.exception)
     assert sandbox.served("search") == sandbox.served("read") == 0
 
 
-def test_a_failure_ends_with_the_table_and_the_error_and_stops_no_other_resource(
+def test_a_resource_that_fails_stops_no_other_and_the_table_shows_its_error(
     ecw: Any, pull: Pulling, sandbox: RunningSandbox
 ) -> None:
     sandbox.fault("gone", resource="Location")
@@ -110,7 +110,7 @@ def test_a_failure_ends_with_the_table_and_the_error_and_stops_no_other_resource
     assert count(pull, "practitioner") == rows["practitioner"]["inserted"] > 0
 
 
-def test_a_broken_suite_ends_it_before_any_call(ecw: Any, sandbox: RunningSandbox, mappings: Path) -> None:
+def test_a_broken_suite_ends_the_pull_before_the_first_call(ecw: Any, sandbox: RunningSandbox, mappings: Path) -> None:
     (mappings.parent / "quality" / "location.yaml").write_text("rules: [\n")
     failed = ecw("location", "practitioner")
     assert failed.exit_code == 1

@@ -24,7 +24,7 @@ def _connected(run: Any) -> None:  # noqa: F811
     """Make the connections."""
 
 
-def test_a_push_from_the_terminal(sandbox: Any, crm: Crm) -> None:  # noqa: F811
+def test_a_push_from_the_terminal_sends_the_changed_patients(sandbox: Any, crm: Crm) -> None:  # noqa: F811
     for at in range(3):
         crm.add(**person(at))
     dry = ecw("push", "patient", "--dry-run", "--limit", "2")
@@ -38,7 +38,7 @@ def test_a_push_from_the_terminal(sandbox: Any, crm: Crm) -> None:  # noqa: F811
     assert sandbox.served("transaction") == 1
 
 
-def test_more_than_usual_is_asked_about(sandbox: Any, crm: Crm, run: Any) -> None:  # noqa: F811
+def test_a_push_larger_than_usual_needs_a_confirmation(sandbox: Any, crm: Crm, run: Any) -> None:  # noqa: F811
     run.connection(max_creates=0)
     crm.add(**person(0))
     assert "not approved" in ecw("push", input="n\n").output
@@ -47,7 +47,7 @@ def test_more_than_usual_is_asked_about(sandbox: Any, crm: Crm, run: Any) -> Non
     assert "created      1" in ecw("push", "--yes").output
 
 
-def test_what_cannot_be_pushed_is_refused_with_the_reason() -> None:
+def test_a_push_that_cannot_run_is_refused_with_the_reason() -> None:
     refused = ecw("push", "encounter")
     assert isinstance(refused.exception, ConfigurationError)
     assert "accepts only patients" in str(refused.exception)
@@ -60,20 +60,20 @@ def test_a_held_match_is_listed_shown_and_chosen(sandbox: Any, crm: Crm) -> None
     ecw("push")
     near = crm.add(**person(0) | {"identifier": "other", "first_name": "Ewa"})
     ecw("push")
-    [there] = [row["ecw_id"] for row in crm.all("ecw_link") if row["crm_id"] == first]
+    [linked_id] = [row["ecw_id"] for row in crm.all("ecw_link") if row["crm_id"] == first]
     listed = ecw("matches", "list").output
     assert near in listed
-    assert there in listed
+    assert linked_id in listed
     assert NAMES[0] not in listed
-    shown = ecw("matches", "show", near).output
-    assert {"Eva", "Ewa"} <= set(shown.split())
+    compared = ecw("matches", "show", near).output
+    assert {"Eva", "Ewa"} <= set(compared.split())
     wrong = ecw("matches", "choose", near, "e.9")
-    assert f"choose one of {there}, new, leave" in str(wrong.exception)
+    assert f"choose one of {linked_id}, new, leave" in str(wrong.exception)
     assert "Left as it is" in ecw("matches", "choose", near, "leave").output
     assert "Chosen" in ecw("matches", "choose", near, "new").output
     assert "created      1" in ecw("push").output
-    gone = ecw("matches", "choose", near, "new")
-    assert isinstance(gone.exception, ConfigurationError)
+    again = ecw("matches", "choose", near, "new")
+    assert isinstance(again.exception, ConfigurationError)
 
 
 @pytest.mark.parametrize("winner", ["crm", "emr"])
@@ -98,7 +98,7 @@ def test_a_conflict_is_listed_and_chosen(sandbox: Any, crm: Crm, winner: str) ->
     assert ecw("conflicts", "list").output == "No field waits for a choice.\n"
 
 
-def test_a_row_that_is_somebody_else_is_listed_shown_and_decided(sandbox: Any, crm: Crm) -> None:  # noqa: F811
+def test_a_link_between_two_persons_is_listed_shown_and_decided(sandbox: Any, crm: Crm) -> None:  # noqa: F811
     crm_id = crm.add(**person(0))
     ecw("push")
     [ecw_id] = [row["ecw_id"] for row in crm.all("ecw_link")]

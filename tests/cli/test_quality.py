@@ -33,21 +33,21 @@ def test_the_last_run_is_shown_with_the_rules_that_rows_break(crm_engine: Engine
     quality_results.write(crm_engine, a_run("r1"), "patient", [VOLUME])
     quality_results.write(crm_engine, a_run("r2"), "patient", [VOLUME, state, email])
 
-    shown = [
+    report = [
         "Run r2",
         "patient: warn (12 records fetched, usual are 13, 2 rules)",
         "verdict broken new rows column rule expected on_fail",
         "warn 3 2 12 state pattern matches [A-Z]{2} warn",
     ]
-    assert run() == shown
-    assert run("--all") == [*shown, "pass 0 0 12 email pattern matches @ warn"]
-    assert run("r1") == ["Run r1", "patient: pass (12 records fetched, usual are 13, no row to judge)"]
+    assert run() == report
+    assert run("--all") == [*report, "pass 0 0 12 email pattern matches @ warn"]
+    assert run("r1") == ["Run r1", "patient: pass (12 records fetched, usual are 13, no row to check)"]
 
 
-def test_a_run_that_is_not_known_is_reported(crm_engine: Engine) -> None:
+def test_an_unknown_run_is_an_error(crm_engine: Engine) -> None:
     with pytest.raises(ConfigurationError, match="no run 'r9'"):
         run("r9")
-    assert run() == ["No run has come to its check yet."]
+    assert run() == ["No run has been checked yet."]
 
 
 @pytest.mark.parametrize("resource", RESOURCES)

@@ -34,7 +34,7 @@ def test_the_table_shows_the_last_run_of_each_resource(crm_engine: Engine) -> No
     assert "Secret" not in output
 
 
-def test_json_is_for_programs(crm_engine: Engine) -> None:
+def test_json_has_the_numbers_and_the_age_of_the_last_run(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a")])
     [location] = [one for one in json.loads(run("--json").output) if one["resource"] == "location"]
     assert location["numbers"] == {"fetched": 1, "rejected": 0, "inserted": 1, "updated": 0, "unchanged": 0}

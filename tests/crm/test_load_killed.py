@@ -1,4 +1,4 @@
-"""Loads that are killed, loads that meet: in processes of their own, against a real database."""
+"""Loads that are killed and loads that run at once, in separate processes, against a real database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from ecw.models import Counts
 from tests.fixtures.loads import a_reject, a_row, everything, load, locations
 
-# Says where it has come to, and stops there until it is killed.
+# Loads; prints "here" after the statement that begins with `stop`, and waits there until it is killed.
 STOPPING = """
 import sys, time
 from sqlalchemy import event
@@ -24,18 +24,18 @@ from tests.fixtures.loads import a_reject, a_row, load
 url, stop = sys.argv[1:]
 engine = engine_from_url(url)
 
-def here(connection, cursor, statement, *rest):
+def stop_here(connection, cursor, statement, *rest):
     if statement.lstrip().startswith(stop):
         print("here", flush=True)
         time.sleep(600)
 
-event.listen(engine, "after_cursor_execute", here)
+event.listen(engine, "after_cursor_execute", stop_here)
 load(engine, [a_row(str(n)) for n in range(50)], [a_reject("r")])
 print("here", flush=True)
 time.sleep(600)
 """
 
-# Loads on demand, and prints the result.
+# Loads once a line arrives on its standard input, and prints the counts.
 WAITING = """
 import sys
 from ecw.crm.db.engine import engine_from_url
@@ -67,9 +67,9 @@ def process(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             started.kill()
 
 
-def line(of: subprocess.Popen[str]) -> str:
-    assert of.stdout is not None
-    return of.stdout.readline().strip()
+def read_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
 
 
 @pytest.mark.parametrize(
@@ -82,11 +82,9 @@ def line(of: subprocess.Popen[str]) -> str:
         "nothing: it committed",
     ],
 )
-def test_a_load_that_is_killed_is_retried_as_if_nothing_had_happened(
-    crm_engine: Engine, crm_url: str, stop: str
-) -> None:
+def test_the_retry_of_a_killed_load_loads_every_row_once(crm_engine: Engine, crm_url: str, stop: str) -> None:
     with process(STOPPING, crm_url, stop) as loading:
-        assert line(loading) == "here"
+        assert read_line(loading) == "here"
         assert len(locations(crm_engine)) == (50 if "committed" in stop else 0)
         loading.kill()
 
@@ -107,8 +105,8 @@ def test_a_load_that_is_killed_is_retried_as_if_nothing_had_happened(
 
 def test_two_processes_that_load_the_same_batch_load_it_once(crm_engine: Engine, crm_url: str) -> None:
     with process(WAITING, crm_url, "r1", "10") as one, process(WAITING, crm_url, "r1", "10") as two:
-        told = together(one, two)
-    assert told == [str(Counts(fetched=300, inserted=300))] * 2
+        printed_counts = run_at_once(one, two)
+    assert printed_counts == [str(Counts(fetched=300, inserted=300))] * 2
     assert len(locations(crm_engine)) == 300
 
 
@@ -118,19 +116,19 @@ def test_backfill_runs_side_by_side_leave_the_newest_version(crm_engine: Engine,
         process(WAITING, crm_url, "late", "11") as two,
         process(WAITING, crm_url, "between", "10") as three,
     ):
-        told = together(one, two, three)
-    assert all(numbers.startswith("fetched 300, rejected 0") for numbers in told), told
-    assert sum("inserted 300" in numbers for numbers in told) == 1
+        printed_counts = run_at_once(one, two, three)
+    assert all(numbers.startswith("fetched 300, rejected 0") for numbers in printed_counts), printed_counts
+    assert sum("inserted 300" in numbers for numbers in printed_counts) == 1
     assert set(locations(crm_engine).values()) == {"written at 11"}
     assert len(locations(crm_engine)) == 300
     assert {row["run_id"] for row in everything(crm_engine)["ecw_run"]} == {"early", "late", "between"}
 
 
-def together(*processes: subprocess.Popen[str]) -> list[str]:
-    """Let processes that are ready go at once; return what each says at its end."""
-    assert [line(one) for one in processes] == ["ready"] * len(processes)
+def run_at_once(*processes: subprocess.Popen[str]) -> list[str]:
+    """Wait until the processes are ready, start them at once, and return the last line that each prints."""
+    assert [read_line(one) for one in processes] == ["ready"] * len(processes)
     for one in processes:
         assert one.stdin is not None
         one.stdin.write("go\n")
         one.stdin.flush()
-    return [line(one) for one in processes]
+    return [read_line(one) for one in processes]

@@ -1,4 +1,4 @@
-"""Whatever is loaded in whatever order: twice is once, the newest wins, and the numbers add up."""
+"""For any batches in any order: loading twice equals loading once, the newest version wins, the counts add up."""
 
 from __future__ import annotations
 
@@ -42,29 +42,29 @@ _practices = count()
 
 
 def loaded(engine: Engine, batches: list[Loaded], times: int) -> tuple[list[Counts], dict[str, Any]]:
-    """Load the batches, each so many times on end, for a practice of its own; return the numbers and what is there."""
+    """Load each batch `times` times for a new practice; return the counts and the stored rows by table."""
     practice = f"P{next(_practices)}"
     numbers = []
     for batch in batches:
         run = a_run(batch.run_id, practice=practice, run_type=batch.run_type)
-        told = {load(engine, batch.rows, batch.rejects, run=run, unchanged=batch.unchanged) for _ in range(times)}
-        assert len(told) == 1, "a repetition told other numbers"
-        numbers += told
+        distinct = {load(engine, batch.rows, batch.rejects, run=run, unchanged=batch.unchanged) for _ in range(times)}
+        assert len(distinct) == 1, "a repeated load returned other counts"
+        numbers += distinct
     queries = {
         "rows": "SELECT l.ecw_id, t.name, l.hash, l.source_version, l.inserted_run, l.updated_run, l.last_seen_run "
         "FROM ecw_link l LEFT JOIN location t ON t.id = CAST(l.crm_id AS INTEGER) WHERE l.practice = :practice",
         "rejects": "SELECT ecw_id, rule, state, first_run, last_run, resolved_run FROM ecw_reject "
         "WHERE practice = :practice",
         "cursor": "SELECT position, run_id FROM ecw_cursor WHERE practice = :practice",
-        "ledger": "SELECT run_id, state, fetched, rejected, inserted, updated, unchanged FROM ecw_run "
+        "runs": "SELECT run_id, state, fetched, rejected, inserted, updated, unchanged FROM ecw_run "
         "WHERE practice = :practice",
     }
     with engine.connect() as connection:
-        found = {
+        stored = {
             name: sorted(tuple(row) for row in connection.execute(text(query), {"practice": practice}))
             for name, query in queries.items()
         }
-    return numbers, found
+    return numbers, stored
 
 
 @settings(max_examples=examples(25), derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -73,14 +73,14 @@ def test_any_sequence_of_batches_loaded_twice_is_the_same_as_once(crm_engine: En
     numbers, once = loaded(crm_engine, batches, 1)
     assert loaded(crm_engine, batches, 2) == (numbers, once)
 
-    for batch, found in zip(batches, numbers, strict=True):
-        assert found.fetched == found.rejected + found.inserted + found.updated + found.unchanged
-        assert found.fetched == len(batch.rows) + len({one["ecw_id"] for one in batch.rejects}) + batch.unchanged
+    for batch, counts in zip(batches, numbers, strict=True):
+        assert counts.fetched == counts.rejected + counts.inserted + counts.updated + counts.unchanged
+        assert counts.fetched == len(batch.rows) + len({one["ecw_id"] for one in batch.rejects}) + batch.unchanged
     newest: dict[str, str] = {}
     for row in (row for batch in batches for row in batch.rows):
         newest[row["ecw_id"]] = max(newest.get(row["ecw_id"], ""), row["version"])
-    there = {ecw_id: str(version) for ecw_id, _, _, version, *_ in once["rows"]}
-    assert {ecw_id: version[11:13] for ecw_id, version in there.items()} == {
+    stored = {ecw_id: str(version) for ecw_id, _, _, version, *_ in once["rows"]}
+    assert {ecw_id: version[11:13] for ecw_id, version in stored.items()} == {
         ecw_id: hour(version, crm_engine) for ecw_id, version in newest.items()
     }
 

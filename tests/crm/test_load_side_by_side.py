@@ -1,4 +1,4 @@
-"""Loads of different resources at once: patients come in while encounters wait for them and are let in."""
+"""Loads of different resources at once: patients are loaded while encounters that refer to them are deferred."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ecw.models import Counts
 from tests.crm.load.test_deferred import ENCOUNTER, PATIENT, load, table, visit
 from tests.fixtures.loads import a_row
 
-BATCHES, SIZE = 4, 1_200  # more lines than it takes to have PostgreSQL analyse the tables inside the load
+BATCHES, SIZE = 4, 1_200  # enough rows that the load makes PostgreSQL analyse its tables
 
 
 def patients(batch: int) -> list[dict[str, Any]]:
@@ -22,21 +22,21 @@ def patients(batch: int) -> list[dict[str, Any]]:
 
 
 def visits(batch: int) -> list[dict[str, Any]]:
-    """Return the visits of a batch's patients, and of the last batch's: of them half the time nobody is here yet."""
+    """Return visits: half of the batch's own patients, half of the last batch's, who are loaded last."""
     return [visit(f"v{batch}-{n}", f"Patient/p{(batch if n % 2 else BATCHES - 1)}-{n}") for n in range(SIZE)]
 
 
-def test_patients_come_in_while_encounters_wait_and_are_let_in(crm_engine: Engine) -> None:
-    together = Barrier(3)
+def test_patients_and_encounters_load_at_once_and_every_deferred_encounter_is_loaded(crm_engine: Engine) -> None:
+    barrier = Barrier(3)
     first = load(crm_engine, ENCOUNTER, *visits(0), run_id="v0")
     assert first == Counts(fetched=SIZE, rejected=SIZE)
 
     def load_patients() -> list[Counts]:
-        together.wait()
+        barrier.wait()
         return [load(crm_engine, PATIENT, *patients(batch), run_id=f"p{batch}") for batch in range(BATCHES)]
 
     def load_encounters(batches: range) -> list[Counts]:
-        together.wait()
+        barrier.wait()
         return [load(crm_engine, ENCOUNTER, *visits(batch), run_id=f"v{batch}") for batch in batches]
 
     with ThreadPoolExecutor(3) as pool:
@@ -46,11 +46,11 @@ def test_patients_come_in_while_encounters_wait_and_are_let_in(crm_engine: Engin
             pool.submit(load_encounters, range(2, BATCHES, 2)),
         ]
         loaded, *encounters = [each.result() for each in loading]
-    told = [numbers for some in encounters for numbers in some]
-    told.append(load(crm_engine, ENCOUNTER, run_id="last"))
+    encounter_counts = [counts for batches in encounters for counts in batches]
+    encounter_counts.append(load(crm_engine, ENCOUNTER, run_id="last"))
 
     assert sum(numbers.inserted for numbers in loaded) == BATCHES * SIZE
-    assert sum(numbers.inserted for numbers in told) == BATCHES * SIZE
+    assert sum(numbers.inserted for numbers in encounter_counts) == BATCHES * SIZE
     assert table(crm_engine, "ecw_deferred_row") == []
     assert {reject["state"] for reject in table(crm_engine, "ecw_reject")} == {"resolved"}
     with reading(crm_engine) as connection:

@@ -1,4 +1,4 @@
-"""What eCW answers now is the truth; versions decide only between answers that may have crossed each other."""
+"""The latest answer of eCW wins; versions decide only between answers whose reading times overlap."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.fixtures.loads import DAY, a_reject, a_row, a_run, load, locations
 
 
 def read(start: int, end: int | None = None, **more: Any) -> dict[str, Any]:
-    """Return what a batch says of a reading between these hours."""
+    """Return the fields of a batch that was read from eCW between these hours."""
     return {"read_from": f"{DAY}{start:02}:00:00+00:00", "read_until": f"{DAY}{end or start:02}:30:00+00:00"} | more
 
 
-def test_a_later_answer_wins_though_its_version_is_older(crm_engine: Engine) -> None:
-    """A record was restored with its former version, or the version once was an hour, or a century, too late."""
+def test_a_later_answer_wins_even_with_an_older_version(crm_engine: Engine) -> None:
+    """A record was restored with its former version, or an earlier version had a time in the future."""
     late = a_row("a", "Once") | {"version": "2099-01-01T00:00:00+00:00"}
     load(crm_engine, [late], **read(10))
     load(crm_engine, [a_row("a", "Now", 9)], run=a_run("r2"), **read(11))
@@ -28,7 +28,7 @@ def test_a_later_answer_wins_though_its_version_is_older(crm_engine: Engine) -> 
     assert [row["stale"] for row in table(crm_engine, "ecw_run")] == [0, 0, 0]
 
 
-def test_of_answers_that_may_cross_the_older_version_loses_and_is_reported_when_it_stays_so(
+def test_of_overlapping_answers_the_older_version_loses_and_is_reported_the_second_time(
     crm_engine: Engine, caplog: Any
 ) -> None:
     load(crm_engine, [a_row("a", "New", 10)], **read(9, 11))
@@ -44,13 +44,13 @@ def test_of_answers_that_may_cross_the_older_version_loses_and_is_reported_when_
     assert [row["stale_run"] for row in table(crm_engine, "ecw_link")] == [None]
 
 
-def test_everything_again_and_single_records_always_win(crm_engine: Engine) -> None:
+def test_a_batch_that_is_to_be_loaded_always_wins_over_a_newer_version(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a", "New", 10)], **read(9, 11))
     load(crm_engine, [a_row("a", "Asked for", 8)], run=a_run("r2"), **read(10, 12, always=True))
     assert locations(crm_engine) == {"a": "Asked for"}
 
 
-def test_a_tombstone_clears_the_version(crm_engine: Engine) -> None:
+def test_a_tombstone_clears_the_version_of_the_link(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a", "Before", 10)], **read(10))
     load(crm_engine, rejects=[a_reject("a", rule="deleted", column=None)], run=a_run("r2"), **read(10, 11))
     assert [row["source_version"] for row in table(crm_engine, "ecw_link")] == [None]
@@ -58,21 +58,21 @@ def test_a_tombstone_clears_the_version(crm_engine: Engine) -> None:
     assert locations(crm_engine) == {"a": "Undeleted"}
 
 
-def test_a_refused_version_that_was_too_late_does_not_stay_in_the_quarantine(crm_engine: Engine) -> None:
+def test_a_reject_with_a_version_in_the_future_is_resolved_by_a_later_answer(crm_engine: Engine) -> None:
     late = a_reject("a") | {"version": "2099-01-01T00:00:00+00:00"}
     load(crm_engine, rejects=[late], **read(10))
     load(crm_engine, [a_row("a", "Fixed", 9)], run=a_run("r2"), **read(11))
     assert [row["state"] for row in table(crm_engine, "ecw_reject")] == ["resolved"]
 
 
-def test_a_version_refused_now_is_open_though_the_crm_was_made_from_a_later_one(crm_engine: Engine) -> None:
+def test_a_reject_of_a_later_answer_is_open_even_with_an_older_version(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a", "Before", 10)], **read(10))
     load(crm_engine, rejects=[a_reject("a", hour=9)], run=a_run("r2"), **read(11))
     assert [row["state"] for row in table(crm_engine, "ecw_reject")] == ["open"]
 
 
 @pytest.mark.parametrize("version", [None, "2026-11-22T08:00:00+00:00"])
-def test_a_replay_of_what_was_read_before_does_not_win_where_versions_do_not_tell(
+def test_a_replay_of_an_earlier_answer_does_not_overwrite_a_later_answer(
     crm_engine: Engine, version: str | None
 ) -> None:
     load(crm_engine, rejects=[a_reject("a") | {"version": version}], **read(9))
@@ -84,8 +84,8 @@ def test_a_replay_of_what_was_read_before_does_not_win_where_versions_do_not_tel
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_without_the_time_of_reading_versions_decide(crm_engine: Engine, known: bool) -> None:
-    """A replay brings what a run has read once."""
+def test_without_a_reading_time_versions_decide(crm_engine: Engine, known: bool) -> None:
+    """A replay loads an answer of an earlier run and has no reading time of its own."""
     load(crm_engine, [a_row("a", "New", 10)], **(read(9) if known else {}))
     load(crm_engine, [a_row("a", "Old", 8)], run=a_run("r2", mode="replay"))
     assert locations(crm_engine) == {"a": "New"}

@@ -1,6 +1,7 @@
-"""Airflow's own decisions about runs whose tasks end as the input says: no task is at work.
+"""Print which tasks Airflow would start, given the states of a run's tasks. No task is executed.
 
-Reads from stdin a list of [DAG, [{task: state it gets}, ...]]; prints, for each, what Airflow makes of every step.
+Reads from stdin a list of [DAG, [{task: state to set}, ...]]; prints, for each step, the tasks that are ready, the
+state of the run and the states of its tasks.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sqlalchemy.orm import Session
 
 
 def decided(dag_id: str, steps: list[dict[str, str]], session: Session) -> list[dict[str, Any]]:
-    """Return after every step what Airflow would start, and the states of the run and of its tasks."""
+    """Return for each step the tasks that Airflow would start, and the states of the run and of its tasks."""
     dag: Any = DBDagBag().get_latest_version_of_dag(dag_id, session=session)
     now = datetime.now(UTC)
     run = dag.create_dagrun(
@@ -35,18 +36,18 @@ def decided(dag_id: str, steps: list[dict[str, str]], session: Session) -> list[
         state=DagRunState.RUNNING,
         session=session,
     )
-    found = []
+    results = []
     for step in steps:
         for task_id, state in step.items():
             run.get_task_instance(task_id, session=session).set_state(state, session=session)
         before = None
-        # One look takes a failure one task further; a look that changes nothing was the last.
+        # Each update passes a failure on to one more task; repeat until an update changes nothing.
         while before != (states := {ti.task_id: ti.state for ti in run.get_task_instances(session=session)}):
             before = states
             ready, _ = run.update_state(session=session, execute_callbacks=False)
             session.flush()
-        found.append({"ready": sorted(ti.task_id for ti in ready), "run": run.state, "tasks": states})
-    return found
+        results.append({"ready": sorted(ti.task_id for ti in ready), "run": run.state, "tasks": states})
+    return results
 
 
 if __name__ == "__main__":
@@ -56,5 +57,5 @@ if __name__ == "__main__":
         session.add(DagBundleModel(name="dags"))
     sync_bag_to_db(bag, "dags", None)
     with create_session() as session:
-        found = [decided(dag_id, steps, session) for dag_id, steps in json.load(sys.stdin)]
-    sys.stdout.write(f"\n{json.dumps(found)}\n")
+        results = [decided(dag_id, steps, session) for dag_id, steps in json.load(sys.stdin)]
+    sys.stdout.write(f"\n{json.dumps(results)}\n")

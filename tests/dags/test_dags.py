@@ -29,7 +29,7 @@ def dags() -> dict[str, DAG]:
     return dict(bag.dags)
 
 
-def test_there_is_a_dag_in_every_file() -> None:
+def test_every_file_in_dags_has_a_dag_of_its_name() -> None:
     assert FILES
     assert {file.stem for file in FILES} == set(dags())
 
@@ -47,7 +47,7 @@ def test_every_task_retries_by_error_class() -> None:
             assert task.retries > 0, f"{dag_id}.{task.task_id}: give the DAG default_args retries"
 
 
-def test_every_task_ends_at_last() -> None:
+def test_every_task_has_a_time_limit() -> None:
     for dag_id, dag in dags().items():
         for task in dag.tasks:
             if task.task_id == "approve":  # ends by the connection's `approval_hours`; a time-out would count the wait
@@ -56,7 +56,7 @@ def test_every_task_ends_at_last() -> None:
                 assert task.execution_timeout, f"{dag_id}.{task.task_id}: give the DAG default_args execution_timeout"
 
 
-def test_a_dag_file_is_a_table_of_contents() -> None:
+def test_a_dag_file_is_short_and_holds_only_wiring() -> None:
     for file in FILES:
         body = file.read_text().split('"""', 2)[2]
         assert len(body.splitlines()) <= 75, f"{file.name}: move what is not wiring into plugins/ecw"
@@ -64,7 +64,7 @@ def test_a_dag_file_is_a_table_of_contents() -> None:
             assert word not in body, f"{file.name}: {word!r} does not belong into a DAG file"
 
 
-def test_parsing_a_dag_file_imports_nothing_heavy() -> None:
+def test_parsing_a_dag_file_imports_no_heavy_module() -> None:
     heavy = ("pandas", "great_expectations", "sqlalchemy", "fhir", "requests", "alembic", "orjson", "yaml")
     program = (
         "import sys, airflow.sdk\nbefore = set(sys.modules)\nimport pendulum, runpy\n"
@@ -76,14 +76,14 @@ def test_parsing_a_dag_file_imports_nothing_heavy() -> None:
         assert done.stdout.split() == [], f"{file.name}: import these inside the step that needs them"
 
 
-def test_the_pull_covers_every_interval_of_two_hours_once() -> None:
+def test_the_pull_runs_every_two_hours_without_catchup() -> None:
     dag = dags()["ecw_pull"]
     assert dag.timetable.__class__.__name__ == "CronDataIntervalTimetable"
     assert dag.timetable.expression == "0 */2 * * *"
     assert (dag.catchup, dag.max_active_runs) == (False, 16)
 
 
-def test_the_pull_has_four_steps_a_resource_in_their_order() -> None:
+def test_the_pull_has_four_steps_for_each_resource_in_order() -> None:
     dag = dags()["ecw_pull"]
     for resource in RESOURCES:
         chain = [f"{resource}.{step}" for step in ("extract", "map", "check", "load")]
@@ -95,14 +95,14 @@ def test_the_pull_has_four_steps_a_resource_in_their_order() -> None:
     }
 
 
-def test_one_resource_failing_does_not_stop_those_that_do_not_need_it() -> None:
+def test_a_resource_waits_only_for_the_resources_that_it_needs() -> None:
     dag = dags()["ecw_pull"]
     for resource in RESOURCES.values():
         upstream = dag.get_task(f"{resource.name}.extract").get_flat_relative_ids(upstream=True)
         assert {task.split(".")[0] for task in upstream} <= {"begin", resource.name, *all_needs(resource.name)}
 
 
-def test_a_resource_that_failed_or_is_skipped_holds_nothing_back_and_the_run_is_red_all_the_same() -> None:
+def test_a_failed_or_skipped_resource_stops_no_other_and_a_failure_makes_the_run_red() -> None:
     for dag_id, first in (("ecw_pull", "extract"), ("ecw_replay", "collect")):
         dag = dags()[dag_id]
         for resource in RESOURCES:
@@ -113,19 +113,19 @@ def test_a_resource_that_failed_or_is_skipped_holds_nothing_back_and_the_run_is_
         assert {"begin", *(f"{resource}.load" for resource in RESOURCES)} <= leaf.upstream_task_ids
 
 
-def parsed(**variables: str) -> subprocess.CompletedProcess[str]:
+def parse_pull_dag(**variables: str) -> subprocess.CompletedProcess[str]:
     program = f"import runpy\nnames = runpy.run_path({str(ROOT / 'dags' / 'ecw_pull.py')!r})\n"
     program += "print(names['dag'].timetable.expression)"
     env = {**os.environ, **{f"AIRFLOW_VAR_{name.upper()}": value for name, value in variables.items()}}
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=env)
 
 
-def test_the_schedule_is_a_variable() -> None:
-    assert parsed(ecw_pull_schedule="30 6-20 * * 1-5").stdout.strip() == "30 6-20 * * 1-5"
+def test_the_schedule_comes_from_the_variable() -> None:
+    assert parse_pull_dag(ecw_pull_schedule="30 6-20 * * 1-5").stdout.strip() == "30 6-20 * * 1-5"
 
 
-def test_a_wrong_schedule_is_an_import_error_that_says_what_to_do() -> None:
-    refused = parsed(ecw_pull_schedule="every two hours")
+def test_a_wrong_schedule_is_an_import_error_with_the_next_step() -> None:
+    refused = parse_pull_dag(ecw_pull_schedule="every two hours")
     assert refused.returncode != 0
     (line,) = [line for line in refused.stderr.splitlines() if "ConfigurationError" in line and "Next" in line]
     assert "The variable ecw_pull_schedule is not a cron expression of five fields: 'every two hours'." in line
@@ -137,7 +137,7 @@ def all_needs(name: str) -> set[str]:
     return needs.union(*(all_needs(needed) for needed in needs))
 
 
-def test_the_replay_has_the_steps_of_a_pull_and_asks_nothing_of_ecw() -> None:
+def test_the_replay_has_the_steps_of_a_pull_with_collect_in_place_of_extract() -> None:
     dag = dags()["ecw_replay"]
     assert set(dag.task_ids) == {"begin", "complete", "summary"} | {
         f"{r}.{step}" for r in RESOURCES for step in ("collect", "map", "check", "load")
@@ -147,7 +147,7 @@ def test_the_replay_has_the_steps_of_a_pull_and_asks_nothing_of_ecw() -> None:
         assert dag.get_task(f"{resource.name}.collect").upstream_task_ids == before
 
 
-def test_loads_tell_an_alias_so_that_nothing_changed_is_no_event() -> None:
+def test_loads_have_an_asset_alias_as_outlet_so_that_an_unchanged_load_emits_no_event() -> None:
     from airflow.sdk import AssetAlias
 
     for dag_id in ("ecw_pull", "ecw_replay"):
@@ -168,7 +168,7 @@ def test_the_vob_follows_insurance_and_patients() -> None:
 
 
 def test_each_practice_has_its_own_dags(tmp_path: Path) -> None:
-    """Its schedule, pool, connection and assets; where patients are not pushed that DAG does not exist."""
+    """Each has its schedule, pool, connection and assets; a practice that does not push patients has no push DAG."""
     file = tmp_path / "practices.yaml"
     file.write_text(
         "practices:\n  north: {schedule: 30 4 * * *, pool: ecw_api_north, push: false}\n"
@@ -184,10 +184,12 @@ def test_each_practice_has_its_own_dags(tmp_path: Path) -> None:
     )
     env = {**os.environ, "ECW_PRACTICES": str(file), "AIRFLOW_VAR_ECW_PRACTICES": "ecw_default, ecw_south"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=env)
-    found, cron, pool, conn_id, followed, tags = json.loads(done.stdout.splitlines()[-1])
-    each = {"ecw_pull", "ecw_replay", "crm_vob"}
-    expected = {f"{name}{suffix}" for name in each for suffix in ("", "__north", "__south")} | {"ecw_monitor"}
-    assert set(found) == expected | {"ecw_push_patients", "ecw_push_patients__south"}
+    dag_ids, cron, pool, conn_id, followed, tags = json.loads(done.stdout.splitlines()[-1])
+    of_each_practice = {"ecw_pull", "ecw_replay", "crm_vob"}
+    expected = {f"{name}{suffix}" for name in of_each_practice for suffix in ("", "__north", "__south")} | {
+        "ecw_monitor"
+    }
+    assert set(dag_ids) == expected | {"ecw_push_patients", "ecw_push_patients__south"}
     assert (cron, pool, conn_id) == ("30 4 * * *", "ecw_api_north", "ecw_north")
     assert "ecw_insurance__north" in followed
     assert tags == ["ecw", "north", "pull"]

@@ -1,4 +1,4 @@
-"""What Airflow makes of a run's tasks: `summary` is the last, whatever failed, and the run is red when any part is."""
+"""Airflow's own scheduling of a run: `summary` runs last, whatever failed, and the run is red if any task failed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 from ecw.resources import RESOURCES
 
 HERE = Path(__file__).parent
-Step = dict[str, str]  # the states that tasks get
+Step = dict[str, str]  # task id -> state to set
 
 
-def through(states: str, *names: str, first: str = "extract") -> Step:
+def all_steps(states: str, *names: str, first: str = "extract") -> Step:
     return {f"{name}.{step}": states for name in names for step in (first, "map", "check", "load")}
 
 
@@ -28,7 +28,7 @@ RUNS: dict[str, tuple[str, list[Step]]] = {
         [
             {"begin": "success", "inline": "skipped"},
             {"practitioner.extract": "failed", "location.extract": "running"},
-            through("success", *OTHERS) | {"encounter.load": "up_for_retry"},
+            all_steps("success", *OTHERS) | {"encounter.load": "up_for_retry"},
             {"encounter.load": "success"},
             {"summary": "success"},
         ],
@@ -38,7 +38,7 @@ RUNS: dict[str, tuple[str, list[Step]]] = {
         [
             {"begin": "success"},
             {"practitioner.collect": "failed", "location.collect": "running"},
-            through("success", *OTHERS, first="collect") | {"insurance.load": "running"},
+            all_steps("success", *OTHERS, first="collect") | {"insurance.load": "running"},
             {"insurance.load": "success"},
             {"summary": "success"},
         ],
@@ -57,10 +57,10 @@ RUNS: dict[str, tuple[str, list[Step]]] = {
         "ecw_pull",
         [{"begin": "failed"}, {f"{name}.extract": "skipped" for name in RESOURCES}, {"summary": "success"}],
     ),
-    "a few": (
+    "inline": (
         "ecw_pull",
         [
-            {"begin": "success"} | through("skipped", *RESOURCES) | {"inline": "running"},
+            {"begin": "success"} | all_steps("skipped", *RESOURCES) | {"inline": "running"},
             {"inline": "success"},
             {"complete": "success"},
             {"summary": "success"},
@@ -71,7 +71,7 @@ RUNS: dict[str, tuple[str, list[Step]]] = {
 
 @pytest.fixture(scope="module")
 def decided(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
-    """What Airflow decided after each step of each run: see deciding.py."""
+    """Return Airflow's decisions after each step of each run: see deciding.py."""
     home = tmp_path_factory.mktemp("airflow")
     env = os.environ | {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__PLUGINS_FOLDER": str(home / "plugins")}
     done = subprocess.run(
@@ -87,26 +87,26 @@ def decided(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str
 
 
 @pytest.mark.parametrize("name", ["pull", "replay", "push"])
-def test_the_summary_waits_for_what_is_still_at_work_beside_a_failure_and_the_run_is_red(
+def test_the_summary_waits_for_running_tasks_after_a_failure_and_the_run_is_red(
     decided: dict[str, list[dict[str, Any]]], name: str
 ) -> None:
-    *at_work, over, ended = decided[name]
-    assert {step["tasks"]["complete"] for step in at_work} == {None, "upstream_failed"}, "the failure is noticed early"
-    for step in at_work:
+    *running, finished, ended = decided[name]
+    assert {step["tasks"]["complete"] for step in running} == {None, "upstream_failed"}, "the failure is noticed early"
+    for step in running:
         assert (step["run"], "summary" in step["ready"]) == ("running", False)
-    assert (over["run"], over["ready"]) == ("running", ["summary"])
+    assert (finished["run"], finished["ready"]) == ("running", ["summary"])
     assert (ended["run"], ended["ready"]) == ("failed", [])
 
 
-def test_a_run_that_did_not_begin_has_its_summary_and_is_red(decided: dict[str, list[dict[str, Any]]]) -> None:
-    begun, over, ended = decided["not begun"]
+def test_a_run_whose_begin_failed_still_has_its_summary_and_is_red(decided: dict[str, list[dict[str, Any]]]) -> None:
+    begun, skipped, ended = decided["not begun"]
     assert "summary" not in begun["ready"]
-    assert (over["run"], over["ready"]) == ("running", ["summary"])
+    assert (skipped["run"], skipped["ready"]) == ("running", ["summary"])
     assert ended["run"] == "failed"
 
 
-def test_a_run_about_a_few_is_green(decided: dict[str, list[dict[str, Any]]]) -> None:
-    assert [(step["run"], step["ready"]) for step in decided["a few"]] == [
+def test_an_inline_run_with_skipped_resources_is_green(decided: dict[str, list[dict[str, Any]]]) -> None:
+    assert [(step["run"], step["ready"]) for step in decided["inline"]] == [
         ("running", []),
         ("running", ["complete"]),
         ("running", ["summary"]),

@@ -1,4 +1,4 @@
-"""When Airflow starts the pull: whatever its own time zone, across a change of the clock, and after a pause."""
+"""When Airflow starts the pull: in any time zone, when clocks change, and after a pause."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVERY = timedelta(hours=2)
 
 
 def next_run(last: DataInterval | None) -> DagRunInfo:
-    """Return the run that Airflow's scheduler makes next, as the DAG asks for it."""
+    """Return the run that Airflow's scheduler would create next for the DAG's timetable."""
     dag = dags()[PULL]
     start = dag.start_date
     assert start is not None
@@ -36,8 +36,8 @@ def interval(start: datetime) -> DataInterval:
 
 
 @pytest.mark.parametrize("change", [datetime(2026, 3, 8, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)])
-def test_the_intervals_meet_without_gap_or_overlap_where_clocks_change(change: datetime) -> None:
-    """In New York an hour is missing that day, or comes twice: a schedule in local time would lose or double one."""
+def test_intervals_have_no_gap_and_no_overlap_when_clocks_change(change: datetime) -> None:
+    """New York's clocks skip or repeat an hour that day: a schedule in local time would lose or repeat an interval."""
     last = interval(change - timedelta(hours=12))
     for _ in range(24):
         with time_machine.travel(last.end + EVERY + timedelta(minutes=1), tick=False):
@@ -48,8 +48,8 @@ def test_the_intervals_meet_without_gap_or_overlap_where_clocks_change(change: d
     assert last.end == change + timedelta(hours=38)
 
 
-def test_after_a_pause_one_run_comes_for_the_newest_interval() -> None:
-    """It covers what was missed, from the cursor on: no run of each missed interval, and none twice."""
+def test_after_a_pause_one_run_is_created_for_the_newest_interval() -> None:
+    """That run covers the pause, because it fetches from the cursor on: no run is created for each missed interval."""
     now = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
     with time_machine.travel(now, tick=False):
         found = next_run(interval(now - timedelta(days=5)))
@@ -59,8 +59,8 @@ def test_after_a_pause_one_run_comes_for_the_newest_interval() -> None:
         assert following.run_after > now, "nothing else is due"
 
 
-def test_a_pool_of_one_suffices() -> None:
-    """A task that holds a slot of the pool waits for none that needs one: `begin`, which waits, has none."""
+def test_a_pool_of_one_slot_is_enough() -> None:
+    """No task that holds a slot waits for a task that needs one: `begin` waits, and is outside the pool."""
     dag = dags()[PULL]
     in_pool = {task.task_id for task in dag.tasks if task.pool == "ecw_api"}
     assert in_pool

@@ -1,4 +1,4 @@
-"""A slow Airflow makes the demo wait; it does not end it."""
+"""The demo waits for a slow Airflow and does not fail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from include.demo.airflow_api import AirflowApi
 
 
 class Airflow(ThreadingHTTPServer):
-    """Deals with each request as `script` says: a status, or `None` for no answer. After that it answers 200."""
+    """Answers each request with the next entry of `script`: a status, or `None` for no answer. Then it answers 200."""
 
     daemon_threads = True
 
@@ -99,7 +99,7 @@ def test_a_refusal_is_not_repeated(airflow: Airflow) -> None:
     assert len(airflow.requests) == 1
 
 
-def test_what_ended_ends_the_waiting(airflow: Airflow) -> None:
+def test_a_process_that_ended_stops_the_retries(airflow: Airflow) -> None:
     def ended() -> None:
         raise ChildProcessError("the scheduler process ended by itself")
 

@@ -1,4 +1,4 @@
-"""However the demo is ended, and whatever its processes do about it, none of them is left."""
+"""Whatever signal ends the demo, none of its processes is left, even if they ignore signals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tests.fixtures.guardian import end_with_this_process
 
 ROOT = Path(__file__).resolve().parents[2]
-LONG = 300  # seconds: a deadline, which only a hang reaches
+LONG = 300  # seconds; only a process that hangs reaches this deadline
 DEMO = """
 import sys, time
 from pathlib import Path
@@ -24,7 +24,7 @@ STUBBORN = (
     "import signal, time; [signal.signal(number, signal.SIG_IGN) for number in (1, 2, 15)]; "
     "print('up', flush=True); time.sleep(3600)"
 )
-# As Airflow's workers: in a session of its own, and an orphan, for its parent has ended.
+# Like Airflow's workers: in a session of its own, and an orphan, because its parent has ended.
 WORKER = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', sys.argv[1]], start_new_session=True)"
 with Processes(Path(sys.argv[1])) as processes:
     try:
@@ -36,7 +36,7 @@ with Processes(Path(sys.argv[1])) as processes:
             processes.start(name, [sys.executable, *command], {})
         while not all("up" in processes.log(name).read_text() for name in ("obedient", "stubborn", "parent")):
             time.sleep(0.05)
-        # In the middle of a command that the demo waits for, as `airflow db migrate`.
+        # In the middle of a command that the demo waits for, like `airflow db migrate`.
         command = "import os, time; print('ready', os.getpid(), flush=True); time.sleep(3600)"
         run([sys.executable, "-c", command], {}, processes.log("command"))
     except KeyboardInterrupt:
@@ -63,7 +63,7 @@ def test_a_signal_leaves_no_process(tmp_path: Path, number: signal.Signals) -> N
     assert len(family) == 5
 
     demo.send_signal(number)
-    demo.send_signal(signal.SIGINT)  # a person who is impatient does not stop the stopping
+    demo.send_signal(signal.SIGINT)  # a second Ctrl-C does not interrupt the shutdown
 
     assert demo.wait(LONG) == 0, (tmp_path / "printed").read_text()
     assert (tmp_path / "printed").read_text() == "Stopping\n"

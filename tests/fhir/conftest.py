@@ -1,4 +1,4 @@
-"""A server of a few lines, for answers that no FHIR server would give."""
+"""A small stub server, for answers that no FHIR server would give, and a client."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class Wire(ThreadingHTTPServer):
-    """Answers every request with `answer`; `asked` holds the request lines."""
+    """A stub server that answers every request with `answer`; `requests` holds the request lines."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.event = Event()
-        self.says = says
+        self.respond = respond
         self.scheme = "http"
         self.certificate = ""
-        self.answer: Answer = lambda request: says(request, 404)
+        self.answer: Answer = lambda request: respond(request, 404)
 
     @property
     def url(self) -> str:
         return f"{self.scheme}://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keep the test output quiet: a dropped connection is meant."""
+        """Keep the test output quiet: tests drop connections on purpose."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: Wire
 
     def _any(self) -> None:
-        self.server.asked.append(f"{self.command} {self.path}")
+        self.server.requests.append(f"{self.command} {self.path}")
         self.server.answer(self)
 
     do_GET = do_POST = do_DELETE = _any  # http.server's names  # noqa: N815
@@ -57,10 +57,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep the test output quiet."""
 
 
-def says(
+def respond(
     request: BaseHTTPRequestHandler, status: int, body: bytes = b"", length: int | None = None, **headers: str
 ) -> None:
-    """Answer; a `length` above the body's drops the connection in the middle of it."""
+    """Send an answer; a `length` above the body's drops the connection in the middle of the body."""
     request.send_response(status)
     for name, value in headers.items():
         request.send_header(name.replace("_", "-"), value)
@@ -84,7 +84,7 @@ def wire() -> Iterator[Wire]:
 
 @pytest.fixture
 def secure_wire(wire: Wire, tmp_path: Path) -> Wire:
-    """The same over TLS, with a certificate of its own making (`certificate` is its path)."""
+    """Return the stub server with TLS and a self-signed certificate; `certificate` is its path."""
     path = self_signed(tmp_path / "certificate.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
@@ -93,27 +93,27 @@ def secure_wire(wire: Wire, tmp_path: Path) -> Wire:
     return wire
 
 
-@pytest.fixture(name="says")
+@pytest.fixture(name="respond")
 def _says() -> Callable[..., None]:
-    return says
+    return respond
 
 
 @pytest.fixture
 def quick() -> Retrier:
-    """Retries without waiting: up to eight attempts."""
+    """Return a Retrier that makes up to eight attempts without waiting."""
     return Retrier(RetryPolicy(8, seconds=0), Circuit(), sleep=lambda seconds: None)
 
 
 @pytest.fixture
 def connect(keys: Keys) -> Callable[..., EcwClient]:
-    """Make a client that tries once: `connect(sandbox, read_scopes=…)`; what is given replaces a setting."""
+    """Return a function that makes a client without retries; keywords replace settings, e.g. `read_scopes=…`."""
 
     def client(
         sandbox: Any,
         permits: Permits | None = None,
         timeout: float | None = None,
         trying: Retrier | None = None,
-        **given: Any,
+        **changes: Any,
     ) -> EcwClient:
         settings = {
             "base_url": sandbox.base_url,
@@ -126,6 +126,6 @@ def connect(keys: Keys) -> Callable[..., EcwClient]:
         session.trust_env = False
         session.mount("http://", HTTPAdapter(pool_maxsize=32))
         trying = trying or Retrier(AT_ONCE, Circuit())
-        return EcwClient(EcwSettings(**(settings | given)), session, permits=permits, timeout=timeout, trying=trying)
+        return EcwClient(EcwSettings(**(settings | changes)), session, permits=permits, timeout=timeout, trying=trying)
 
     return client

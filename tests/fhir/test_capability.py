@@ -1,3 +1,5 @@
+"""The server's capability statement: what it declares, and what changed since the last one."""
+
 from ecw.fhir.capability import Capability
 
 
@@ -22,7 +24,7 @@ def statement(**changes):
     }
 
 
-def test_a_statement_says_what_the_server_can():
+def test_a_statement_is_read_into_interactions_parameters_and_operations():
     capability = Capability.parse(statement())
     assert capability.software == "eCW 12.0.2"
     assert capability.can("Location", "search-type")
@@ -37,7 +39,7 @@ def test_an_empty_statement_declares_nothing():
     assert Capability.parse({}) == Capability(software=None, fhir_version=None)
 
 
-def test_a_change_is_reported_in_words():
+def test_each_change_of_a_statement_is_one_line():
     before = Capability.parse(statement())
     now = Capability.parse(statement(version="12.1.0", params=("_id", "page", "_lastUpdated"), other="Patient"))
     assert before.changes_since(before) == []
@@ -50,7 +52,7 @@ def test_a_change_is_reported_in_words():
     ]
 
 
-def test_a_practice_that_changed_is_noticed(sandbox, connect):
+def test_changes_of_a_sandbox_practice_are_listed(sandbox, connect):
     before = Capability.parse(connect(sandbox).capability())
     assert before.takes("Encounter", "practitioner", "date")
     assert not before.takes("Patient", "_lastUpdated")
@@ -62,7 +64,7 @@ def test_a_practice_that_changed_is_noticed(sandbox, connect):
     ]
 
 
-def test_a_plain_server_declares_more(sandbox, connect):
+def test_the_plain_fhir_profile_declares_last_updated_count_and_create(sandbox, connect):
     sandbox.set(profile="fhir")
     capability = Capability.parse(connect(sandbox).capability())
     assert capability.takes("Patient", "_lastUpdated", "_count")

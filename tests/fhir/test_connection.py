@@ -1,3 +1,5 @@
+"""Reading the settings of an eCW connection, and the errors about its fields."""
+
 import json
 
 import pytest
@@ -10,14 +12,14 @@ BASE = "https://fhir4.eclinicalworks.com/fhir/r4/FFBJCD"
 
 
 def conn(host: str | None = BASE, login: str | None = "client", password: str | None = None, **extra) -> Connection:
-    given = {"client_secret": "s3cret", **extra}
+    fields = {"client_secret": "s3cret", **extra}
     return Connection(
         conn_id="x", conn_type="ecw", host=host, login=login, password=password,
-        extra=json.dumps({name: value for name, value in given.items() if value != "absent"}),
+        extra=json.dumps({name: value for name, value in fields.items() if value != "absent"}),
     )  # fmt: skip
 
 
-def test_a_connection_is_read(keys):
+def test_the_fields_of_a_connection_become_settings(keys):
     settings = EcwSettings.from_connection(
         conn(host=f" {BASE}/ ", client_secret=None, private_key=keys.private_key_pem, key_id="k1", audience="aud")
     )
@@ -35,13 +37,13 @@ def test_the_private_key_can_be_the_password(keys):
     assert settings.private_key == keys.private_key_pem
 
 
-def test_own_scopes_replace_the_usual_ones_and_exports_follow():
+def test_configured_scopes_replace_the_default_ones_and_are_used_for_exports_too():
     settings = EcwSettings.from_connection(conn(scopes=" system/Location.read  system/Patient.rs "))
     assert settings.read_scopes == ("system/Location.read", "system/Patient.rs")
     assert settings.bulk_scopes == ("system/Group.read", "system/Location.read", "system/Patient.rs")
 
 
-def test_secrets_are_not_shown(keys):
+def test_the_repr_of_the_settings_hides_secrets(keys):
     for extra in ({}, {"client_secret": None, "private_key": keys.private_key_pem, "key_id": "k1"}):
         shown = repr(EcwSettings.from_connection(conn(**extra)))
         assert "s3cret" not in shown
@@ -49,12 +51,12 @@ def test_secrets_are_not_shown(keys):
 
 
 @pytest.mark.parametrize("host", ["http://127.0.0.1:8080/fhir/r4/X", "http://localhost/fhir/r4/X", "http://[::1]/a/X"])
-def test_plain_http_is_for_this_machine_only(host):
+def test_plain_http_is_allowed_for_this_machine(host):
     assert EcwSettings.from_connection(conn(host=host)).base_url == host
 
 
 @pytest.mark.parametrize(
-    ("given", "field", "says"),
+    ("fields", "field", "message"),
     [
         ({"host": None}, "host (Base URL)", "not a URL"),
         ({"host": "fhir4.eclinicalworks.com"}, "host (Base URL)", "not a URL"),
@@ -87,15 +89,15 @@ def test_plain_http_is_for_this_machine_only(host):
         ({"calls_per_minute": "many"}, "calls_per_minute", "whole number"),
     ],
 )
-def test_a_wrong_field_is_named_with_what_belongs_into_it(given, field, says):
+def test_the_error_about_a_wrong_field_names_it_and_the_next_step(fields, field, message):
     with pytest.raises(ConfigurationError) as refused:
-        EcwSettings.from_connection(conn(**given))
+        EcwSettings.from_connection(conn(**fields))
     assert f"field {field} " in refused.value.what
-    assert says in refused.value.what
+    assert message in refused.value.what
     assert refused.value.next_step.endswith(".")
 
 
-def test_a_port_apart_from_the_url_is_refused():
+def test_a_port_outside_the_url_is_refused():
     split = Connection(conn_id="x", conn_type="ecw", host=BASE, port=8443, login="client")
     with pytest.raises(ConfigurationError, match="whole https://<host>/fhir/r4/<practice code> into the host field"):
         EcwSettings.from_connection(split)
@@ -115,25 +117,25 @@ def test_a_port_apart_from_the_url_is_refused():
         ("http://127.0.0.1:8080/fhir", "127.0.0.1-8080"),
     ],
 )
-def test_a_base_url_without_a_practice_code_is_reported_from_others_by_its_host(host, practice):
+def test_a_base_url_without_a_practice_code_gets_a_code_from_its_host(host, practice):
     settings = EcwSettings.from_connection(conn(host=host))
 
     assert settings.practice == practice
     assert settings.base_url == host.rstrip("/")
 
 
-def test_a_long_base_url_makes_a_code_that_fits_and_another_one_another():
-    found = {
+def test_long_base_urls_get_different_codes_of_64_characters():
+    codes = {
         EcwSettings.from_connection(conn(host=f"https://{'a' * 60}.{top}/x/fhir")).practice for top in ("com", "org")
     }
 
-    assert len(found) == 2
-    assert {len(code) for code in found} == {64}
+    assert len(codes) == 2
+    assert {len(code) for code in codes} == {64}
 
 
-def test_addresses_of_exports_are_read():
-    given = "https://files.example.org/a, https://other.example.org"
-    assert EcwSettings.from_connection(conn(file_urls=given)).file_urls == (
+def test_the_urls_of_export_files_are_read():
+    urls = "https://files.example.org/a, https://other.example.org"
+    assert EcwSettings.from_connection(conn(file_urls=urls)).file_urls == (
         "https://files.example.org/a",
         "https://other.example.org",
     )

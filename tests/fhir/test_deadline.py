@@ -1,4 +1,4 @@
-"""A whole answer has a deadline and a largest size, whatever the server does."""
+"""An answer has a deadline and a maximum size, whatever the server does."""
 
 import gzip
 import threading
@@ -14,7 +14,7 @@ SMALL = Limits(answer_bytes=100_000)
 
 
 def trickle(wire, *, headers: bool):
-    """Answer with a byte every now and then: never silent, never done."""
+    """Answer one byte at a time, without an end; with `headers`, inside the headers, else inside the body."""
 
     def answer(request) -> None:
         if not headers:
@@ -36,11 +36,11 @@ def test_an_answer_that_trickles_in_ends_at_the_deadline(request, wire, headers,
     wire.answer = trickle(wire, headers=headers)
     ended = threading.Event()
 
-    def stop_at_last() -> None:
+    def stop_after_20_seconds() -> None:
         if not ended.wait(20):
             wire.event.set()  # without a deadline the answer would never end
 
-    threading.Thread(target=stop_at_last, daemon=True).start()
+    threading.Thread(target=stop_after_20_seconds, daemon=True).start()
     with pytest.raises(ServerUnavailable, match="no answer in time"):
         Transport(session, timeout=10, limits=QUICK).send("GET", f"{wire.url}/a")
     assert not wire.event.is_set(), "the deadline did not end it"
@@ -55,18 +55,18 @@ def test_a_file_that_trickles_in_ends_at_its_deadline(wire):
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_an_answer_that_is_too_large_is_not_kept(wire, says, packed):
+def test_an_answer_that_is_too_large_is_an_error(wire, respond, packed):
     body = b" " * 50_000_000 if packed else b" " * 200_000
     more = {"Content_Encoding": "gzip"} if packed else {}
-    wire.answer = lambda request: says(request, 200, gzip.compress(body, 1) if packed else body, **more)
+    wire.answer = lambda request: respond(request, 200, gzip.compress(body, 1) if packed else body, **more)
     with pytest.raises(InvalidResponse, match="more than 100,000 bytes"):
         Transport(Session(), limits=SMALL).send("GET", f"{wire.url}/a")
 
 
-def test_an_answer_of_the_largest_size_is_read_whole(wire, says):
+def test_an_answer_of_the_maximum_size_is_read(wire, respond):
     body = b"[" + b" " * 99_998 + b"]"
     packed = gzip.compress(body)
-    wire.answer = lambda request: says(request, 200, packed, Content_Encoding="gzip")
+    wire.answer = lambda request: respond(request, 200, packed, Content_Encoding="gzip")
     response = Transport(Session(), limits=SMALL).send("GET", f"{wire.url}/a")
     assert response.content == body
     assert response.json() == []

@@ -1,3 +1,5 @@
+"""Following the next links of a search: to the end, or with an error."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +32,7 @@ def walk(graph, first=None):
     ]
 
 
-def test_pages_are_followed_to_the_end_whatever_the_total_says():
+def test_pages_are_followed_to_the_last_one_whatever_the_total():
     graph = {
         page(0): bundle("a", "b", link=page(1).replace("https", "http"), total=2),
         page(1): {"resourceType": "Bundle", "type": "searchset", "link": [{"relation": "next", "url": page(2)}]},
@@ -39,12 +41,12 @@ def test_pages_are_followed_to_the_end_whatever_the_total_says():
     assert walk(graph) == ["a", "b", "c"]
 
 
-def test_a_loop_is_an_error_and_not_a_smaller_number():
+def test_a_loop_of_links_is_an_error():
     with pytest.raises(InvalidResponse, match="lead back to one already read, after 2"):
         walk({page(0): bundle("a", link=page(1)), page(1): bundle("b", link=page(0))})
 
 
-def test_a_server_that_invents_links_comes_to_an_end(monkeypatch):
+def test_endless_links_are_an_error_after_the_maximum_of_pages(monkeypatch):
     monkeypatch.setattr(paging, "MAX_PAGES", 50)
 
     class Endless(dict):
@@ -64,12 +66,12 @@ def test_a_server_that_invents_links_comes_to_an_end(monkeypatch):
         bundle() | {"entry": [{"resource": {"resourceType": "OperationOutcome", "issue": [{"severity": "error"}]}}]},
     ],
 )
-def test_what_is_not_a_searchset_is_not_used(answer):
+def test_an_answer_that_is_not_a_searchset_is_an_error(answer):
     with pytest.raises(InvalidResponse):
         walk({page(0): answer})
 
 
-def test_remarks_of_the_server_are_no_records():
+def test_a_warning_among_the_entries_is_not_a_record():
     remark = {"resource": {"resourceType": "OperationOutcome", "issue": [{"severity": "warning"}]}}
     answer = bundle("a")
     answer["entry"].append(remark)
@@ -85,7 +87,7 @@ LINKS = st.one_of(
 
 
 @given(st.lists(LINKS, min_size=13, max_size=13))
-def test_any_link_graph_ends_whole_or_with_an_error(links):
+def test_any_graph_of_links_is_read_to_its_end_or_is_an_error(links):
     graph = {page(n): bundle(str(n), link=link) for n, link in enumerate(links)} | {f"{BASE}?page=3": bundle("x")}
     read: list[str] = []
 
@@ -102,3 +104,25 @@ def test_any_link_graph_ends_whole_or_with_an_error(links):
         assert len(found) == len(read)
     assert len(read) == len(set(read)) <= len(graph)
     assert all(url in graph for url in read)
+
+
+NO_URL = [{"relation": "next", "url": ""}]
+
+
+@pytest.mark.parametrize(
+    ("last", "complete"),
+    [
+        (bundle("c", total=3), True),
+        (bundle("c", total=4), False),
+        (bundle("c"), True),  # fewer records than a page before
+        (bundle("c", "d"), False),
+        (bundle(), True),
+    ],
+)
+def test_a_next_link_without_a_url_ends_a_search_only_if_nothing_is_missing(last, complete):
+    graph = {page(0): bundle("a", "b", link=page(1)), page(1): last | {"link": NO_URL}}
+    if complete:
+        assert len(walk(graph)) == 2 + len(last["entry"])
+    else:
+        with pytest.raises(InvalidResponse, match="its next link has no url"):
+            walk(graph)

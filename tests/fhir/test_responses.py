@@ -1,3 +1,5 @@
+"""From an HTTP response to an error of the project, without the server's text."""
+
 import orjson
 import pytest
 from requests import Session
@@ -15,14 +17,14 @@ def outcome(code: str, diagnostics: str = "") -> bytes:
 
 
 @pytest.fixture
-def answered(wire, says):
-    """The answer to a patient search that brings this status and body."""
+def answered(wire, respond):
+    """Return a function that sends a patient search and returns an answer with this status and body."""
 
-    def ask(status: int, body: bytes = b"", method: str = "GET", **request):
-        wire.answer = lambda asked: says(asked, status, body)
+    def send(status: int, body: bytes = b"", method: str = "GET", **request):
+        wire.answer = lambda received: respond(received, status, body)
         return Transport(Session()).send(method, f"{wire.url}/Patient", **({"params": VALUES} | request))
 
-    return ask
+    return send
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,7 @@ def answered(wire, says):
         (503, ServerUnavailable),
     ],
 )
-def test_every_status_is_one_class_of_error(answered, status, error):
+def test_each_status_is_one_class_of_error_without_values(answered, status, error):
     found = error_of(answered(status, outcome("processing", "Kowalczyk is a secret")))
     assert type(found) is error
     assert f"HTTP {status}" in found.what
@@ -51,7 +53,7 @@ def test_every_status_is_one_class_of_error(answered, status, error):
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 408, 409, 410, 412, 422, 429, 500, 503])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_no_text_of_the_server_passes_whatever_the_status_and_the_place(answered, status, method):
+def test_no_text_of_the_server_is_quoted_whatever_the_status(answered, status, method):
     issue = {
         "severity": "error",
         "code": "invalid",
@@ -80,7 +82,7 @@ def test_an_error_without_a_usable_outcome_is_still_an_error(answered, body):
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         (b"<html><body>Kowalczyk</body></html>", "web page"),
         (b"\n <!DOCTYPE html>", "web page"),
@@ -89,8 +91,8 @@ def test_an_error_without_a_usable_outcome_is_still_an_error(answered, body):
         (b"[1]", "not an object"),
     ],
 )
-def test_what_is_not_fhir_is_trouble_and_never_shown(answered, body, words):
-    with pytest.raises(ServerUnavailable, match=words) as trouble:
+def test_an_answer_that_is_not_fhir_is_server_unavailable_and_not_quoted(answered, body, message):
+    with pytest.raises(ServerUnavailable, match=message) as trouble:
         json_of(answered(200, body))
     assert "Kowalczyk" not in str(trouble.value)
     assert trouble.value.__suppress_context__ or trouble.value.__context__ is None

@@ -1,3 +1,5 @@
+"""Retries, their waits and the circuit breaker."""
+
 import pytest
 
 from ecw.errors import (
@@ -13,7 +15,7 @@ from ecw.fhir.retry import Circuit, Retrier, RetryPolicy
 
 
 class Clock:
-    """A clock that only sleeping moves."""
+    """A clock that moves only when the code sleeps."""
 
     now = 0.0
 
@@ -38,61 +40,60 @@ class Server:
         return "answer"
 
 
-def trying(attempts=4, clock=None, **circuit) -> Retrier:
+def retrier(attempts=4, clock=None, **circuit) -> Retrier:
     clock = clock or Clock()
     return Retrier(RetryPolicy(attempts, seconds=0), Circuit(clock=clock, **circuit), sleep=clock.sleep)
 
 
-def test_transient_errors_are_tried_again():
+def test_retryable_errors_are_retried():
     server = Server(ServerUnavailable, RateLimited, ServerUnavailable)
-    assert trying()(server) == "answer"
+    assert retrier()(server) == "answer"
     assert server.calls == 4
 
 
-def test_the_last_error_is_raised_when_patience_ends():
+def test_the_last_error_is_raised_after_the_last_attempt():
     server = Server(*[ServerUnavailable] * 3, RateLimited, ServerUnavailable)
     with pytest.raises(RateLimited):
-        trying()(server)
+        retrier()(server)
     assert server.calls == 4
 
 
 @pytest.mark.parametrize("error", [BadRequest, AuthenticationError, OutcomeUnknown, ExportRunning])
-def test_what_does_not_fix_itself_is_raised_at_once(error):
+def test_an_error_that_is_not_retryable_is_raised_at_once(error):
     server = Server(error)
     with pytest.raises(error):
-        trying()(server)
+        retrier()(server)
     assert server.calls == 1
 
 
-def test_waits_have_jitter_and_an_upper_end():
+def test_waits_have_jitter_and_a_maximum():
     waits: list[float] = []
-    patient = Retrier(RetryPolicy(40, seconds=0, longest_wait=20), Circuit(failures=99), sleep=waits.append)
+    retry = Retrier(RetryPolicy(40, seconds=0, longest_wait=20), Circuit(failures=99), sleep=waits.append)
     with pytest.raises(ServerUnavailable):
-        patient(Server(*[ServerUnavailable] * 40))
+        retry(Server(*[ServerUnavailable] * 40))
     assert len(set(waits)) == len(waits) == 39
     assert 0 < max(waits) <= 20
     assert max(waits[:2]) <= 2
 
 
-def test_time_is_used_up_even_when_the_attempts_are():
-    """Attempts alone do not end it: both must be used up."""
+def test_retries_go_on_until_both_the_attempts_and_the_time_are_used_up():
     server = Server(*[ServerUnavailable] * 9)
     assert Retrier(RetryPolicy(2, seconds=60), Circuit(), sleep=lambda seconds: None)(server) == "answer"
     assert server.calls == 10
 
 
-def test_a_dead_server_costs_few_calls():
+def test_an_open_circuit_keeps_calls_to_a_dead_server_few():
     clock, server = Clock(), Server(*[ServerUnavailable] * 1000)
-    patient = trying(attempts=5, clock=clock, failures=10, pause=5)
+    retry = retrier(attempts=5, clock=clock, failures=10, pause=5)
     for _ in range(100):
         with pytest.raises(ServerUnavailable):
-            patient(server)
+            retry(server)
         clock.now += 1
     assert clock.now > 500
     assert server.calls < 10 + 2 * clock.now / 60 + 6
 
 
-def test_an_open_circuit_lets_one_call_try():
+def test_an_open_circuit_lets_one_call_through_after_each_pause():
     clock = Clock()
     circuit = Circuit(failures=3, pause=5, clock=clock)
     for _ in range(3):
@@ -114,25 +115,28 @@ def test_an_open_circuit_lets_one_call_try():
     circuit.enter()
 
 
-def test_calls_that_were_under_way_do_not_make_the_pause_longer():
+def test_failures_of_calls_under_way_do_not_lengthen_the_pause():
     clock = Clock()
     circuit = Circuit(failures=3, pause=5, clock=clock)
     for _ in range(16):
         circuit.failed()
+    clock.now = 4.9
+    with pytest.raises(CircuitOpen):
+        circuit.enter()
     clock.now = 5.0
     circuit.enter()
 
 
-def test_a_refusal_shows_that_the_server_is_there():
+def test_a_refusal_resets_the_count_of_failures():
     circuit = Circuit(failures=2)
-    patient = Retrier(RetryPolicy(1, 0), circuit, sleep=lambda seconds: None)
+    retry = Retrier(RetryPolicy(1, 0), circuit, sleep=lambda seconds: None)
     for error in (ServerUnavailable, BadRequest, ServerUnavailable, RateLimited, ServerUnavailable):
         with pytest.raises(error):
-            patient(Server(error))
+            retry(Server(error))
     circuit.enter()
 
 
-def test_an_attempt_is_reported_without_values(caplog):
+def test_a_failed_attempt_is_logged(caplog):
     caplog.set_level("INFO")
-    trying()(Server(ServerUnavailable))
+    retrier()(Server(ServerUnavailable))
     assert "Attempt 1: it failed. Again in" in caplog.text

@@ -1,3 +1,5 @@
+"""Calls in sixteen threads, over items that are taken as threads become free."""
+
 from threading import Event, Lock
 
 import pytest
@@ -7,7 +9,7 @@ from ecw.fhir.thread_pool import concurrent
 
 
 class Gauge:
-    """How many calls run at once, and how many items were taken."""
+    """Counts the calls that run at once, and the items that were taken."""
 
     def __init__(self) -> None:
         self.lock, self.now, self.most, self.taken = Lock(), 0, 0, 0
@@ -30,13 +32,13 @@ class Gauge:
         return number * number
 
 
-def test_every_item_comes_back_with_its_result():
+def test_every_item_is_returned_with_its_result_by_sixteen_threads():
     gauge = Gauge()
     assert sorted(concurrent(gauge.call, gauge.items(200))) == [(n, n * n) for n in range(200)]
     assert gauge.most == 16
 
 
-def test_items_are_taken_only_when_there_is_room():
+def test_items_are_taken_only_as_results_are_used():
     gauge = Gauge()
     results = concurrent(gauge.call, gauge.items(1000))
     for used in range(1, 50):
@@ -47,11 +49,11 @@ def test_items_are_taken_only_when_there_is_room():
     assert gauge.now == 0
 
 
-def test_no_item_no_call():
+def test_no_items_give_no_results():
     assert list(concurrent(lambda item: item, [])) == []
 
 
-def test_the_first_error_stops_everything():
+def test_the_first_error_is_raised_and_no_more_items_are_taken():
     def call(number: int) -> int:
         if number == 40:
             raise ServerUnavailable("it failed.", next_step="nothing.")
@@ -63,7 +65,7 @@ def test_the_first_error_stops_everything():
     assert 40 < gauge.taken < 100
 
 
-def test_an_error_of_the_items_is_raised_too():
+def test_an_error_of_the_iterator_is_raised():
     def items():
         yield 1
         raise ValueError("no more")

@@ -1,3 +1,5 @@
+"""Writes to eCW: never sent twice when the outcome is unknown, and never logged."""
+
 import logging
 
 import pytest
@@ -21,7 +23,7 @@ def bundle(**changes):
 
 @pytest.fixture
 def patient_client(sandbox, connect):
-    """A client that would try again and again, without waiting."""
+    """Return a client that makes up to five attempts without waiting."""
     return connect(sandbox, trying=Retrier(RetryPolicy(5, seconds=0), Circuit(), sleep=lambda seconds: None))
 
 
@@ -33,7 +35,7 @@ def posts(sandbox) -> int:
     return sandbox.served("transaction")
 
 
-def test_a_patient_is_created_and_ecws_own_code_comes_back(sandbox, patient_client):
+def test_a_created_patient_is_answered_with_ecws_own_code(sandbox, patient_client):
     answer = patient_client.transact(bundle())
     response = answer["entry"][0]["response"]
     assert response["status"] == "1"
@@ -41,14 +43,14 @@ def test_a_patient_is_created_and_ecws_own_code_comes_back(sandbox, patient_clie
     assert patients(sandbox) == 121
 
 
-def test_a_refusal_in_ecws_codes_is_an_answer_too(sandbox, patient_client):
+def test_a_refusal_with_ecws_own_code_is_returned_and_not_raised(sandbox, patient_client):
     patient_client.transact(bundle())
     assert patient_client.transact(bundle())["entry"][0]["response"]["status"] == "202"
     assert patients(sandbox) == 121
 
 
 @pytest.mark.parametrize("fault", ["lose_response", "drop", "truncate", "server_error", "request_timeout"])
-def test_a_write_that_may_have_been_done_is_never_sent_twice(sandbox, patient_client, fault):
+def test_a_write_whose_outcome_is_unknown_is_never_sent_twice(sandbox, patient_client, fault):
     sandbox.fault(fault, interaction="transaction")
     with pytest.raises(OutcomeUnknown) as unknown:
         patient_client.transact(bundle())
@@ -58,14 +60,14 @@ def test_a_write_that_may_have_been_done_is_never_sent_twice(sandbox, patient_cl
 
 
 @pytest.mark.parametrize("status", [202, 204])
-def test_a_success_without_ecws_word_leaves_it_unknown(wire, says, sandbox, connect, status):
-    wire.answer = lambda request: says(request, status)
+def test_a_success_status_without_a_body_leaves_the_outcome_unknown(wire, respond, sandbox, connect, status):
+    wire.answer = lambda request: respond(request, status)
     with pytest.raises(OutcomeUnknown):
         connect(sandbox, base_url=f"{wire.url}/fhir/r4/X", token_url=sandbox.token_url).transact(bundle())
-    assert len(wire.asked) == 1
+    assert len(wire.requests) == 1
 
 
-def test_no_answer_in_time(sandbox, connect):
+def test_a_write_without_an_answer_in_time_leaves_the_outcome_unknown(sandbox, connect):
     sandbox.fault("latency", interaction="transaction", seconds=5.0)
     with pytest.raises(OutcomeUnknown, match="no answer in time"):
         connect(sandbox, timeout=2).transact(bundle())
@@ -73,20 +75,20 @@ def test_no_answer_in_time(sandbox, connect):
 
 
 @pytest.mark.parametrize("fault", ["too_many", "revoke_token"])
-def test_a_write_that_was_turned_away_is_sent_again(sandbox, patient_client, fault):
+def test_a_write_that_the_server_did_not_process_is_sent_again(sandbox, patient_client, fault):
     sandbox.fault(fault, interaction="transaction", times=1)
     assert patient_client.transact(bundle())["entry"][0]["response"]["status"] == "1"
     assert posts(sandbox) == 2
     assert patients(sandbox) == 121
 
 
-def test_a_quota_that_stays_spent(sandbox, patient_client):
+def test_a_quota_that_stays_used_up_is_rate_limited(sandbox, patient_client):
     sandbox.fault("too_many", interaction="transaction")
     with pytest.raises(RateLimited):
         patient_client.transact(bundle())
 
 
-def test_a_token_that_cannot_be_fetched_leaves_nothing_unknown(sandbox, patient_client):
+def test_without_a_token_the_outcome_is_not_unknown_because_nothing_was_sent(sandbox, patient_client):
     sandbox.fault("server_error", interaction="token")
     with pytest.raises(ServerUnavailable) as trouble:
         patient_client.transact(bundle())
@@ -94,19 +96,19 @@ def test_a_token_that_cannot_be_fetched_leaves_nothing_unknown(sandbox, patient_
     assert posts(sandbox) == 0
 
 
-def test_a_server_that_is_not_there_leaves_nothing_unknown(sandbox, connect):
+def test_without_a_connection_the_outcome_is_not_unknown_because_nothing_was_sent(sandbox, connect):
     client = connect(sandbox, base_url="http://127.0.0.1:1/fhir/r4/X", token_url=sandbox.token_url)
     with pytest.raises(ConnectionFailed):
         client.transact(bundle())
 
 
-def test_a_bundle_that_ecw_does_not_take(sandbox, patient_client):
+def test_a_bundle_that_ecw_refuses_is_sent_once(sandbox, patient_client):
     with pytest.raises(BadRequest, match="too-costly"):
         patient_client.transact(bundle() | {"entry": []})
     assert posts(sandbox) == 1
 
 
-def test_without_the_scope(sandbox, connect):
+def test_a_write_without_its_scope_is_access_denied(sandbox, connect):
     with pytest.raises(AccessDenied):
         connect(sandbox, write_scopes=("system/Patient.u",)).transact(bundle())
 
@@ -122,7 +124,7 @@ def test_no_value_of_the_patient_is_logged_or_raised(sandbox, connect, caplog):
         assert "2001" not in text
 
 
-def test_what_was_read_just_now_is_sent_in_time_or_not_at_all_and_once(sandbox, patient_client):
+def test_a_write_with_a_time_limit_is_sent_in_time_and_once_or_not_at_all(sandbox, patient_client):
     with pytest.raises(RateLimited):
         patient_client.transact(bundle(), within=-1.0)
     assert posts(sandbox) == 0

@@ -1,3 +1,5 @@
+"""One HTTP call: permits, errors of the connection, addresses, and what is logged."""
+
 import logging
 import socket
 from collections.abc import Callable, Iterator
@@ -12,11 +14,11 @@ from ecw.fhir.transport import Transport
 
 
 class Counting:
-    """Permits that only take notes."""
+    """Permits that record each event."""
 
     def __init__(self, late: int = 0) -> None:
         self.notes: list[str] = []
-        self._late = late  # so many permits run out before their call is sent
+        self._late = late  # the number of permits that run out before their call is sent
 
     def __call__(self) -> Callable[[], bool]:
         self.notes.append("permit")
@@ -33,7 +35,7 @@ class Counting:
 
 @contextmanager
 def raw_server(answer: bytes) -> Iterator[str]:
-    """Answer one connection with these bytes, whatever was asked."""
+    """Answer one connection with these bytes, whatever the request."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as pool:
 
         def serve() -> None:
@@ -52,25 +54,25 @@ def drop(request) -> None:
     request.close_connection = True
 
 
-def test_every_request_takes_a_permit_and_is_counted(wire, says):
-    wire.answer = lambda request: says(request, 429)
+def test_every_request_takes_a_permit_and_is_counted(wire, respond):
+    wire.answer = lambda request: respond(request, 429)
     permits = Counting()
     transport = Transport(Session(), permits)
     assert transport.send("GET", f"{wire.url}/a").status_code == 429
     assert permits.notes == ["permit", "date", "spent"]
-    assert transport.calls == len(wire.asked) == 1
+    assert transport.calls == len(wire.requests) == 1
 
 
-def test_a_permit_that_ran_out_while_the_request_was_prepared_is_taken_again(wire, says):
-    wire.answer = lambda request: says(request, 200)
+def test_a_permit_that_expired_before_the_request_is_taken_again(wire, respond):
+    wire.answer = lambda request: respond(request, 200)
     permits = Counting(late=2)
     transport = Transport(Session(), permits)
     assert transport.send("GET", f"{wire.url}/a").status_code == 200
     assert permits.notes == ["permit", "permit", "permit", "date"]
-    assert transport.calls == len(wire.asked) == 1
+    assert transport.calls == len(wire.requests) == 1
 
 
-def test_what_is_not_a_call_to_ecw_is_not_counted(wire, says):
+def test_a_call_that_does_not_go_to_ecw_is_not_counted(wire, respond):
     permits = Counting()
     transport = Transport(Session(), permits)
     transport.send("GET", f"{wire.url}/jwks.json", counted=False)
@@ -78,30 +80,30 @@ def test_what_is_not_a_call_to_ecw_is_not_counted(wire, says):
     assert transport.calls == 0
 
 
-def test_a_redirect_is_not_followed(wire, says):
-    wire.answer = lambda request: says(request, 302, Location="http://127.0.0.1:1/elsewhere")
+def test_a_redirect_is_not_followed(wire, respond):
+    wire.answer = lambda request: respond(request, 302, Location="http://127.0.0.1:1/elsewhere")
     assert Transport(Session()).send("GET", f"{wire.url}/a").status_code == 302
-    assert wire.asked == ["GET /a"]
+    assert wire.requests == ["GET /a"]
 
 
-def test_cookies_are_not_kept(wire, says):
-    wire.answer = lambda request: says(request, 200, Set_Cookie="stuck=1; Path=/")
+def test_cookies_are_not_kept(wire, respond):
+    wire.answer = lambda request: respond(request, 200, Set_Cookie="stuck=1; Path=/")
     transport = Transport(Session())
     transport.send("GET", f"{wire.url}/a")
     assert not transport.session.cookies
 
 
 @pytest.mark.parametrize(
-    ("how", "words"),
+    ("answer", "message"),
     [
         (drop, "dropped"),
-        (lambda request: request.server.says(request, 200, b"{", length=100), "in the middle of the answer"),
+        (lambda request: request.server.respond(request, 200, b"{", length=100), "in the middle of the answer"),
         (lambda request: request.server.event.wait(5), "no answer in time"),
     ],
 )
-def test_an_answer_that_does_not_come_whole_is_trouble_without_values(wire, how, words):
-    wire.answer = how
-    with pytest.raises(ServerUnavailable, match=words) as trouble:
+def test_an_incomplete_answer_is_server_unavailable_and_quotes_no_values(wire, answer, message):
+    wire.answer = answer
+    with pytest.raises(ServerUnavailable, match=message) as trouble:
         Transport(Session(), timeout=0.3).send("GET", f"{wire.url}/Patient", params={"family": "Kowalczyk"})
     wire.event.set()
     assert f"GET {wire.url}/Patient?family" in str(trouble.value)
@@ -109,18 +111,18 @@ def test_an_answer_that_does_not_come_whole_is_trouble_without_values(wire, how,
     assert trouble.value.__suppress_context__
 
 
-def test_an_answer_with_a_malformed_length_is_trouble():
+def test_an_answer_with_a_malformed_length_is_server_unavailable():
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\n{}"
     with raw_server(answer) as url, pytest.raises(ServerUnavailable, match="malformed"):
         Transport(Session()).send("POST", url, data=b"{}")
 
 
-def test_a_header_of_the_project_that_is_malformed_needs_a_person():
+def test_a_malformed_request_header_needs_a_person():
     with pytest.raises(ConfigurationError):
         Transport(Session()).send("GET", "http://127.0.0.1:1/a", headers={"X": "a\nb"})
 
 
-def test_nothing_listens():
+def test_an_address_where_nothing_listens_is_server_unavailable():
     with pytest.raises(ServerUnavailable, match="nothing answers at this address"):
         Transport(Session()).send("GET", "http://127.0.0.1:1/a")
 
@@ -136,14 +138,14 @@ def test_a_server_without_tls_needs_a_person(wire):
         Transport(Session()).send("GET", f"{wire.url}/a".replace("http:", "https:"))
 
 
-def test_a_tls_connection_that_breaks_is_trouble():
-    """As a gateway under load does it; and a write may have been done before."""
+def test_a_tls_connection_that_breaks_is_server_unavailable():
+    """A gateway under load closes connections like this."""
     with raw_server(b"") as url, pytest.raises(ServerUnavailable, match="dropped"):
         Transport(Session()).send("GET", url.replace("http:", "https:"))
 
 
 @pytest.mark.parametrize("option", ["verify", "cert"])
-def test_a_file_of_certificates_that_is_not_there_is_named(option, tmp_path):
+def test_the_error_about_a_missing_certificate_file_names_the_option(option, tmp_path):
     session = Session()
     setattr(session, option, str(tmp_path / "nowhere.pem"))
     with pytest.raises(ConfigurationError, match="certificate file does not exist") as wrong:
@@ -151,20 +153,20 @@ def test_a_file_of_certificates_that_is_not_there_is_named(option, tmp_path):
     assert option in wrong.value.next_step
 
 
-def test_a_redirect_to_what_is_no_address_is_an_error_of_the_project(wire, says):
-    wire.answer = lambda request: says(request, 302, Location="http://[bad")
+def test_a_redirect_to_an_invalid_url_is_a_configuration_error(wire, respond):
+    wire.answer = lambda request: respond(request, 302, Location="http://[bad")
     with pytest.raises(ConfigurationError):
         Transport(Session()).send("GET", f"{wire.url}/a")
 
 
 @pytest.mark.parametrize("url", ["https://", "nonsense://x/y", "http://.bad..host/", "http://127.0.0.1:99999999/"])
-def test_what_is_no_address_is_named(url):
+def test_an_invalid_url_is_a_configuration_error(url):
     with pytest.raises(ConfigurationError):
         Transport(Session()).send("GET", url)
 
 
-def test_no_value_reaches_a_log_at_any_level(wire, says, caplog):
-    wire.answer = lambda request: says(request, 200, b'{"family": "Kowalczyk"}')
+def test_no_value_reaches_a_log_at_any_level(wire, respond, caplog):
+    wire.answer = lambda request: respond(request, 200, b'{"family": "Kowalczyk"}')
     caplog.set_level(logging.DEBUG)
     Transport(Session()).send("GET", f"{wire.url}/Patient", params={"family": "Kowalczyk", "birthdate": "1980-01-02"})
     assert f"GET {wire.url}/Patient?family&birthdate: HTTP 200" in caplog.text
@@ -172,7 +174,7 @@ def test_no_value_reaches_a_log_at_any_level(wire, says, caplog):
     assert "1980" not in caplog.text
 
 
-def test_malformed_headers_do_not_bring_the_values_into_a_log(caplog):
+def test_malformed_headers_of_an_answer_put_no_values_into_the_log(caplog):
     caplog.set_level(logging.DEBUG)
     with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nno header\r\n\r\n{}") as url:
         assert Transport(Session()).send("GET", url, params={"family": "Kowalczyk"}).status_code == 200

@@ -1,4 +1,4 @@
-"""One broken record costs that record, never the page, the file or the run."""
+"""One broken record is left out with a reason; the rest of its page, file and run is read."""
 
 import json
 
@@ -14,24 +14,24 @@ from ecw.fhir.unreadable_records import MAX_BYTES, as_line, reason_of, salvaged,
 from include.sandbox.response_faults import BROKEN
 
 TOKEN = b'{"access_token": "t", "expires_in": 300}'
-PARSED = {"deep", "large"}  # orjson reads these; they are found when they are staged
+PARSED = {"deep", "large"}  # orjson parses these; they are rejected when they are staged
 
 
-@pytest.mark.parametrize("how", sorted(set(BROKEN) - PARSED))
-def test_the_other_records_of_a_page_are_read(sandbox, connect, how):
-    wanted = {record["id"] for record in sandbox.records("Practitioner")}
-    sandbox.fault("break_record", interaction="search", resource="Practitioner", value=how, times=1)
+@pytest.mark.parametrize("kind", sorted(set(BROKEN) - PARSED))
+def test_the_other_records_of_a_page_are_read(sandbox, connect, kind):
+    expected = {record["id"] for record in sandbox.records("Practitioner")}
+    sandbox.fault("break_record", interaction="search", resource="Practitioner", value=kind, times=1)
     pages = list(connect(sandbox).pages("Practitioner"))
     found = [record for page in pages for record in page.resources]
-    assert {record["id"] for record in found} == wanted  # the broken one's id is known too
+    assert {record["id"] for record in found} == expected  # the id of the broken record, too
     (broken,) = (record for record in found if reason_of(record))
     assert set(broken) == {"resourceType", "id", "unreadable"}
 
 
-@pytest.mark.parametrize("how", sorted(set(BROKEN) - PARSED))
-def test_whoever_must_know_every_record_gets_an_error_that_names_it(sandbox, connect, how):
+@pytest.mark.parametrize("kind", sorted(set(BROKEN) - PARSED))
+def test_a_search_that_must_return_every_record_raises_an_error_for_a_broken_one(sandbox, connect, kind):
     (first, *_) = sandbox.records("Practitioner")
-    sandbox.fault("break_record", resource="Practitioner", value=how)
+    sandbox.fault("break_record", resource="Practitioner", value=kind)
     client = connect(sandbox)
     with pytest.raises(UnreadableRecord, match="cannot be read"):
         list(client.search("Practitioner"))
@@ -39,9 +39,9 @@ def test_whoever_must_know_every_record_gets_an_error_that_names_it(sandbox, con
         client.read("Practitioner", first["id"])
 
 
-def test_a_byte_order_mark_before_an_answer_is_no_trouble(wire, says, connect):
+def test_a_byte_order_mark_before_an_answer_is_ignored(wire, respond, connect):
     body = b'\xef\xbb\xbf{"resourceType": "CapabilityStatement"}'
-    wire.answer = lambda request: says(request, 200, body)
+    wire.answer = lambda request: respond(request, 200, body)
     wire.base_url = f"{wire.url}/fhir/r4/T1"
     assert connect(wire).capability() == {"resourceType": "CapabilityStatement"}
 
@@ -49,8 +49,8 @@ def test_a_byte_order_mark_before_an_answer_is_no_trouble(wire, says, connect):
 @pytest.mark.parametrize(
     "body", [b'{"resourceType": "Bundle", "entry": [{"response": {"status": "\\ud800"}}]}', b" " * 2000]
 )
-def test_an_answer_to_a_write_that_cannot_be_read_is_an_unknown_outcome(wire, says, connect, body):
-    wire.answer = lambda request: says(request, 200, body if request.path.endswith("T1") else TOKEN)
+def test_an_unreadable_answer_to_a_write_is_an_unknown_outcome(wire, respond, connect, body):
+    wire.answer = lambda request: respond(request, 200, body if request.path.endswith("T1") else TOKEN)
     wire.base_url = f"{wire.url}/fhir/r4/T1"
     client = connect(wire, token_url=f"{wire.url}/token")
     client.transport.limits = Limits(answer_bytes=1000)
@@ -72,10 +72,10 @@ def entry(text: bytes) -> bytes:
         b'{"resourceType": "Patient" "id": "b"}',
     ],
 )
-def test_what_is_known_of_a_broken_record_stays_known(text):
-    around = b'{"resourceType": "Bundle", "type": "searchset", "entry": [%s, %s, %s], "total": 3}'
+def test_a_broken_record_is_replaced_and_its_id_is_kept_where_it_is_readable(text):
+    template = b'{"resourceType": "Bundle", "type": "searchset", "entry": [%s, %s, %s], "total": 3}'
     good = entry(b'{"resourceType": "Patient", "id": "a"}'), entry(b'{"resourceType": "Patient", "id": "c"}')
-    found = salvaged(b" \n" + around % (good[0], entry(text), good[1]))
+    found = salvaged(b" \n" + template % (good[0], entry(text), good[1]))
     assert found is not None
     first, broken, last = (each["resource"] for each in found["entry"])
     assert (first["id"], last["id"], found["total"]) == ("a", "c", 3)
@@ -96,7 +96,7 @@ def test_what_is_known_of_a_broken_record_stays_known(text):
         b'{"resourceType": "Bundle", "total": NaN, "entry": []}',
     ],
 )
-def test_an_answer_that_is_cut_off_or_no_fhir_is_not_trusted(text):
+def test_an_answer_that_is_cut_off_or_not_a_bundle_is_not_salvaged(text):
     assert salvaged(text) is None
 
 
@@ -114,34 +114,34 @@ def test_salvaging_a_readable_bundle_changes_nothing(records, indent):
 
 
 @given(JSON)
-def test_any_cut_of_an_answer_is_refused(value):
+def test_no_answer_that_is_cut_off_is_salvaged(value):
     text = orjson.dumps({"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "Patient", "x": value}}]})
     for end in range(len(text)):
         assert salvaged(text[:end]) is None
 
 
-def test_a_record_that_is_too_large_or_too_deep_is_staged_as_its_stand_in():
+def test_a_record_that_is_too_large_or_too_deep_is_replaced_when_it_is_staged():
     nested: object = "x"
     for _ in range(300):
         nested = [nested]
     for value in ("x" * MAX_BYTES, nested):
-        line, kept = as_line({"resourceType": "Patient", "id": "p1", "x": value})
-        assert orjson.loads(line) == kept
-        assert {name: kept[name] for name in ("resourceType", "id")} == {"resourceType": "Patient", "id": "p1"}
-        assert reason_of(kept)
+        line, staged = as_line({"resourceType": "Patient", "id": "p1", "x": value})
+        assert orjson.loads(line) == staged
+        assert {name: staged[name] for name in ("resourceType", "id")} == {"resourceType": "Patient", "id": "p1"}
+        assert reason_of(staged)
     assert as_line({"id": "p1"}) == (b'{"id":"p1"}', {"id": "p1"})
 
 
-def test_two_broken_records_without_ids_are_two():
+def test_two_broken_records_without_ids_stay_different():
     assert stand_in(b'{"a": NaN}', "broken") != stand_in(b'{"b": NaN}', "broken")
 
 
 class Export:
     """A client whose export has one file."""
 
-    def __init__(self, connect, wire, says, body: bytes) -> None:
+    def __init__(self, connect, wire, respond, body: bytes) -> None:
         def answer(request) -> None:
-            says(request, 200, TOKEN if request.command == "POST" else body)
+            respond(request, 200, TOKEN if request.command == "POST" else body)
 
         wire.answer = answer
         wire.base_url = f"{wire.url}/fhir/r4/T1"
@@ -162,10 +162,10 @@ class Export:
         b'["b"]',
     ],
 )
-def test_the_other_lines_of_an_export_are_read(connect, wire, says, broken):
+def test_the_other_lines_of_an_export_are_read(connect, wire, respond, broken):
     good = b'{"resourceType": "Patient", "id": "%s"}'
     body = b"\xef\xbb\xbf" + b"\n".join([good % b"a", broken, b"", good % b"c", b""])
-    first, second, third = Export(connect, wire, says, body).lines()
+    first, second, third = Export(connect, wire, respond, body).lines()
     assert (first["id"], third["id"]) == ("a", "c")
     assert second["resourceType"] == "Patient"
     assert reason_of(second)
@@ -175,6 +175,6 @@ def test_the_other_lines_of_an_export_are_read(connect, wire, says, broken):
     "body",
     [b'{"resourceType": "Patient", "id": "a"}\n{"resourceType": "Pat', b"<html>\n</html>\n", b'{"id": "a"}\noops\n'],
 )
-def test_an_export_that_is_cut_off_or_a_web_page_is_trouble(connect, wire, says, body):
+def test_an_export_file_that_is_cut_off_or_a_web_page_is_server_unavailable(connect, wire, respond, body):
     with pytest.raises(ServerUnavailable, match="cut off or damaged"):
-        Export(connect, wire, says, body).lines()
+        Export(connect, wire, respond, body).lines()

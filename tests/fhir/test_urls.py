@@ -1,3 +1,5 @@
+"""Links of the server: repaired, refused, and logged without values."""
+
 import pytest
 
 from ecw.errors import InvalidResponse
@@ -47,14 +49,14 @@ def test_a_link_that_leads_elsewhere_is_refused(link):
         pinned(link, BASE)
 
 
-def test_nothing_of_a_link_that_leads_elsewhere_is_repeated():
+def test_the_error_about_a_link_that_leads_elsewhere_quotes_none_of_it():
     for link in ("https://marked.example/marked?marked=1", f"{BASE}/../marked?marked", "marked://marked"):
         with pytest.raises(InvalidResponse) as error:
             pinned(link, BASE)
         assert "marked" not in str(error.value)
 
 
-def test_http_is_kept_where_the_base_url_has_it():
+def test_http_is_kept_if_the_base_url_uses_it():
     base = "http://127.0.0.1:8080/fhir/r4/ABC"
     assert pinned(f"{base}/Location?page=2", base) == f"{base}/Location?page=2"
 
@@ -67,5 +69,5 @@ def test_a_url_is_logged_without_its_values():
     )
 
 
-def test_the_parameters_of_a_link_are_known_by_name():
+def test_the_names_of_a_links_parameters_are_returned():
     assert parameters(f"{BASE}/Patient?page=2&_count=&flag") == {"page", "_count", "flag"}

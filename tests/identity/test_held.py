@@ -1,4 +1,4 @@
-"""Every reason why a patient is held has one message, and says what resolves it."""
+"""Every reason why a patient is held has one message and a resolution."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ecw.identity.person import Person
 from tests.fixtures.examples import examples
 
 
-def test_a_reason_is_known_by_its_message_and_has_a_resolution() -> None:
+def test_a_reason_is_recognised_by_its_message_and_has_a_resolution() -> None:
     assert len(Held) > 15
     for reason in Held:
         message = reason.of("the gender") if "{}" in reason else str(reason)
@@ -41,10 +41,12 @@ persons = st.fixed_dictionaries(
 
 @given(persons, persons)
 @settings(max_examples=examples(200))
-def test_whoever_is_held_is_held_for_one_of_the_reasons(ours: dict[str, object], theirs: dict[str, object]) -> None:
-    mine, yours = Person.of(ours), Person.of(theirs)
-    found = compare(mine, yours)
-    if found.verdict == Verdict.MAYBE:
-        assert reason_of(found.why).resolution
-    if (why := mismatch(mine, yours)) is not None:
+def test_a_comparison_that_holds_a_patient_always_gives_a_known_reason(
+    crm_record: dict[str, object], ecw_record: dict[str, object]
+) -> None:
+    crm, emr = Person.of(crm_record), Person.of(ecw_record)
+    comparison = compare(crm, emr)
+    if comparison.verdict == Verdict.MAYBE:
+        assert reason_of(comparison.why).resolution
+    if (why := mismatch(crm, emr)) is not None:
         assert reason_of(why).resolution

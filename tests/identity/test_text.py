@@ -1,4 +1,4 @@
-"""What is the same in another spelling is no edit and no conflict; what means something else is one."""
+"""Another spelling of the same text is not an edit and not a conflict; another text is one."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ def test_another_spelling_on_either_side_is_neither_an_update_nor_a_conflict(one
             merged = merge({"x": rule}, base, {"x": crm}, {"x": emr})
             assert (merged.to_crm, merged.to_emr, merged.conflicts) == ({}, {}, {})
     edited = merge({"x": rule}, MergeBase.on({"x": one}), {"x": other}, {"x": "Clinic"})
-    assert (edited.to_crm, edited.conflicts) == ({"x": "Clinic"}, {}), "the clinic's edit travels: the CRM made none"
+    assert (edited.to_crm, edited.conflicts) == ({"x": "Clinic"}, {}), "eCW's edit reaches the CRM, which made none"
 
 
 @pytest.mark.parametrize(("one", "other"), OTHER)
-def test_what_a_mark_tells_apart_is_an_edit(one: object, other: object) -> None:
+def test_texts_that_differ_in_a_meaningful_character_are_an_edit(one: object, other: object) -> None:
     assert not says_the_same(one, other)
     assert merge({"x": Rule()}, MergeBase.on({"x": one}), {"x": other}, {"x": one}).to_emr == {"x": other}
 
 
 @given(st.text(), st.text(), st.text())
-def test_it_is_an_equivalence_that_is_no_coarser_than_fold(one: str, other: str, third: str) -> None:
+def test_says_the_same_is_an_equivalence_relation_and_no_coarser_than_fold(one: str, other: str, third: str) -> None:
     assert says_the_same(one, one)
     assert says_the_same(one, other) == says_the_same(other, one)
     if says_the_same(one, other):

@@ -1,4 +1,4 @@
-"""The CRM beside what the practice holds, row for row."""
+"""The rows that the CRM has, and the rows that it should have, to compare them."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Rows = dict[str, Row]  # by eCW id
 
 
 def rows_of(crm: Engine, name: str) -> Rows:
-    """Return what the CRM has of a resource."""
+    """Return the rows that the CRM has of a resource."""
     mapped = mapped_of(load_mapping(name))
     with reading(crm) as connection:
         target = find(connection, mapped)
-        found = connection.execute(select(*target.columns.values())).mappings()
-        rows = [{name: plain(row[name]) for name in target.columns} for row in found]
+        records = connection.execute(select(*target.columns.values())).mappings()
+        rows = [{name: plain(row[name]) for name in target.columns} for row in records]
     assert len({row["ecw_id"] for row in rows}) == len(rows), f"{name}: a record is there twice"
     return {row["ecw_id"]: row for row in rows}
 
 
 def expected(sandbox: RunningSandbox, name: str) -> Rows:
-    """Return what an undisturbed pull makes of all that the practice holds of a resource."""
+    """Return the rows that an undisturbed pull makes of the practice's records of a resource."""
     mapper = Mapper(load_mapping(name))
     return {record["id"]: mapper.row(record).row for record in sandbox.records(RESOURCES[name].fhir_type)}

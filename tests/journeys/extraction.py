@@ -1,4 +1,4 @@
-"""One try to extract everything, as a task does it, in a process that can be killed."""
+"""One attempt to extract all resources, as a task does it, in a process that can be killed."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from ecw.resources import RESOURCES, Resource
 from ecw.settings.pull import Options
 from ecw.staging import batch_file, filesystem
 
-# How each is extracted where the server does not tell what changed.
+# The strategy of each resource if the server does not list changes.
 FIVE = tuple(
-    (resource, next(way for way in resource.strategies if way != "last_updated")) for resource in RESOURCES.values()
+    (resource, next(name for name in resource.strategies if name != "last_updated")) for resource in RESOURCES.values()
 )
-EVERY_DAY = Options(initial_sync_back_days=2000, look_ahead_days=2000)  # the sandbox's are of 2024 to 2029
+EVERY_DAY = Options(initial_sync_back_days=2000, look_ahead_days=2000)  # the sandbox has appointments from 2024 to 2029
 
 
 @dataclass(frozen=True)
 class Death:
-    """When a process is killed: so many seconds after it has sent so many requests."""
+    """When a process is killed: `seconds` after its request number `requests`."""
 
     requests: int
     seconds: float
 
 
 class Mortal(Session):
-    """A session whose process dies; it does not depend on how long the process took to start."""
+    """A session that kills its own process; the moment does not depend on the time that the process took to start."""
 
     def __init__(self, death: Death) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Mortal(Session):
 
 @dataclass(frozen=True)
 class Try:
-    """What a try needs to know; it must be picklable."""
+    """The parameters of an attempt; they must be picklable."""
 
     base_url: str
     client_id: str
@@ -97,8 +97,8 @@ class Try:
 
 
 def extract_everything(this: Try, death: Death | None) -> None:
-    """Extract every resource that is not whole yet, one after the other."""
-    # The roster asks it for what the practice's mapping has of its own: nothing.
+    """Extract every resource that has no complete batch yet, one after the other."""
+    # The roster reads the connection for mapping files of the practice; it names none.
     os.environ["AIRFLOW_CONN_ECW_TEST"] = json.dumps({"conn_type": "ecw", "host": this.base_url})
     client, engine = this.client(death), engine_from_url(this.crm_url)
     for resource, strategy in FIVE:

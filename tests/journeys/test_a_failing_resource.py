@@ -1,6 +1,6 @@
-"""A resource that eCW does not give stops no other, and the next run makes up for it: each of the five in turn.
+"""A resource that fails in eCW stops no other, and the next run makes up for it: for each of the five resources.
 
-tests/journeys/test_disturbed.py shows the same of one of them in a real Airflow.
+tests/journeys/test_disturbed.py shows the same for one resource in a real Airflow.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ EVERY_DAY = {"initial_sync_back_days": 2000, "look_back_days": 2000, "look_ahead
 
 
 def pulled(pull: Pulling) -> Run:
-    """Pull every resource as the DAG does: what fails ends its own steps only."""
+    """Pull every resource as the DAG does: a failed resource skips only its own later steps."""
     run = pull.begin(options=EVERY_DAY)
     for name in RESOURCES:
         with suppress(EcwError):
@@ -57,7 +57,7 @@ def test_a_resource_that_fails_stops_no_other_and_the_next_run_makes_up_for_it(
     states = {
         row["resource"]: row["state"] for row in pull.rows("SELECT * FROM ecw_run") if row["run_id"] == run["run_id"]
     }
-    assert states[failing] == "failed", "its own steps said so, and not the summary after them"
+    assert states[failing] == "failed", "its own step recorded the failure, not the summary"
     table = {row["resource"]: row for row in steps.summary(run)}
     assert {name: row["state"] for name, row in table.items()} == dict.fromkeys(RESOURCES, "loaded") | {
         failing: "failed"

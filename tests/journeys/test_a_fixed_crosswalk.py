@@ -1,4 +1,4 @@
-"""A code that a crosswalk lacks holds records back; fixing the file lets them in with the next pull."""
+"""Records with an unmapped code are rejected; after a fix of the crosswalk the next pull loads them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.fixtures.pulling import Pulling
 
 
 @pytest.mark.large_practice
-def test_fixing_a_crosswalk_lets_the_rows_in(pull: Pulling, mappings: Path) -> None:
+def test_after_a_fix_of_the_crosswalk_the_rejected_rows_are_loaded(pull: Pulling, mappings: Path) -> None:
     file = mappings / "crosswalks" / "gender.csv"
     whole = file.read_text()
     file.write_text("".join(line for line in whole.splitlines(keepends=True) if not line.startswith("female,")))
@@ -20,10 +20,10 @@ def test_fixing_a_crosswalk_lets_the_rows_in(pull: Pulling, mappings: Path) -> N
     held_back = pull("patient")["patient"]
     assert 20 < held_back["rejected"] < held_back["fetched"] == 120
     assert held_back["inserted"] == 120 - held_back["rejected"]
-    told = pull.rows(
+    rejects = pull.rows(
         "SELECT step, rule, \"column\", count(*) AS n FROM ecw_reject WHERE state = 'open' GROUP BY 1, 2, 3"
     )
-    assert told == [{"step": "map", "rule": "unmapped code", "column": "gender", "n": held_back["rejected"]}]
+    assert rejects == [{"step": "map", "rule": "unmapped code", "column": "gender", "n": held_back["rejected"]}]
     listed = (
         CliRunner().invoke(group, ["mapping", "unmapped", "--staging", pull.staging], catch_exceptions=False).output
     )

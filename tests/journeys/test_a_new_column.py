@@ -1,4 +1,4 @@
-"""A data engineer adds a column: in the CRM's table and in the mapping file, and nowhere else."""
+"""A data engineer adds a column to the CRM's table and to the mapping file; nothing else is needed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PRACTITIONER: dict[str, Any] = {
 }
 
 
-def said(*arguments: str) -> str:
+def output_of(*arguments: str) -> str:
     result = CliRunner().invoke(group, ["mapping", *arguments], catch_exceptions=False)
     assert result.exit_code == 0
     return result.output
@@ -46,13 +46,13 @@ def test_a_column_is_added_without_python(
     file = mappings / "practitioner.yaml"
     file.write_text(file.read_text().replace("      - name: email\n", f"{COLUMN}      - name: email\n"))
     at_staging = ("--staging", pull.staging)
-    assert f"1 would change their row, {others} would not" in said("diff", "practitioner", *at_staging)
-    assert "changes in fax: 1" in said("diff", "practitioner", *at_staging)
+    assert f"1 would change their row, {others} would not" in output_of("diff", "practitioner", *at_staging)
+    assert "changes in fax: 1" in output_of("diff", "practitioner", *at_staging)
 
     numbers = pull("practitioner")["practitioner"]
     assert (numbers["updated"], numbers["unchanged"]) == (1, others)
     assert pull.rows("SELECT ecw_id, last_name, fax FROM practitioner WHERE fax IS NOT NULL") == [
         {"ecw_id": "p.1", "last_name": "Doe", "fax": "9135550100"}
     ]
-    assert f"0 would change their row, {others + 1} would not" in said("diff", "practitioner", *at_staging)
+    assert f"0 would change their row, {others + 1} would not" in output_of("diff", "practitioner", *at_staging)
     assert pull("practitioner")["practitioner"]["unchanged"] == others + 1

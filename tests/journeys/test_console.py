@@ -1,6 +1,6 @@
-"""The console and its login, in a real browser and a real Airflow that stands under a path: one start for all of it.
+"""The console and its login, in a real browser and a real Airflow below a path; all tests share one Airflow.
 
-$SCREENSHOTS names a folder that keeps the pictures.
+$SCREENSHOTS names a folder for the screenshots.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LOCKED = ("/ecw/quality/run?run_id=x", "/ecw/api/status", "/ecw/api/me", "/ecw/s
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Airflow under /airflow/, with two practices that have seen something."""
+    """Airflow below /airflow/, with two practices that have runs, entries and rejects."""
     with api_server(tmp_path_factory.mktemp("airflow"), prefix="/airflow") as server:
         engine = engine_from_url(server.crm_url)
         fill(engine, "NORTH1")
@@ -54,7 +54,7 @@ Open = Callable[..., "Page"]
 
 @pytest.fixture(scope="module")
 def logins(browser: Browser, server: Server) -> Iterator[Callable[[str, str], BrowserContext]]:
-    """Log a user in once a mode: Chromium keeps Airflow's scripts then, and need not read them for every page."""
+    """Return a function that logs a user in once for each mode, so that Chromium caches Airflow's scripts."""
     known: dict[tuple[str, str], BrowserContext] = {}
 
     def login(user: str, mode: str) -> BrowserContext:
@@ -71,7 +71,7 @@ def logins(browser: Browser, server: Server) -> Iterator[Callable[[str, str], Br
 
 @pytest.fixture
 def opened(logins: Callable[[str, str], BrowserContext], server: Server) -> Iterator[Open]:
-    """Open an address as a user; what the browser complains about fails the test."""
+    """Return a function that opens an address as a user; errors in the browser fail the test."""
     pages, complaints = [], []
 
     def open_page(
@@ -103,7 +103,7 @@ def settled(page: Page, heading: str) -> None:
 
 
 def until(page: Page, holds: str, argument: str = "") -> None:
-    """Wait until a function of the table of runs holds."""
+    """Wait until the JavaScript function `holds` of the table of runs returns true."""
     page.wait_for_function(
         f"argument => {{ const runs = document.querySelector('[role=region][aria-label=Runs]');"
         f" return runs && ({holds})(runs, argument); }}",
@@ -112,11 +112,11 @@ def until(page: Page, holds: str, argument: str = "") -> None:
 
 
 def serious(page: Page) -> list[str]:
-    """Return what axe-core finds serious or critical in the console; Airflow's own frame around it is Airflow's."""
-    found = Axe().run(page, context="[data-testid=emr-sync]").response["violations"]
+    """Return axe-core's serious and critical violations in the console, without Airflow's own frame around it."""
+    violations = Axe().run(page, context="[data-testid=emr-sync]").response["violations"]
     return [
         f"{each['id']}: {node['html'][:150]}"
-        for each in found
+        for each in violations
         if each["impact"] in ("serious", "critical")
         for node in each["nodes"]
     ]
@@ -135,7 +135,7 @@ def test_each_page_is_readable_in_both_modes_and_widths(opened: Open, server: Se
             assert serious(page) == []
 
 
-def test_the_entry_stands_in_the_navigation_and_a_card_on_home(opened: Open) -> None:
+def test_the_console_is_in_the_navigation_and_has_a_card_on_home(opened: Open) -> None:
     page = opened("/")
     card = page.get_by_role("region", name="EMR sync")
     card.get_by_role("link", name="NORTH1").wait_for()
@@ -147,7 +147,7 @@ def test_the_entry_stands_in_the_navigation_and_a_card_on_home(opened: Open) -> 
     settled(page, "Overview of NORTH1")
 
 
-def test_counts_lead_to_what_they_count(opened: Open) -> None:
+def test_a_count_links_to_the_records_that_it_counts(opened: Open) -> None:
     page = opened(to_page("overview"))
     settled(page, "Overview of NORTH1")
     page.get_by_role("link", name=re.compile("20 open rejects of patient")).click()
@@ -157,7 +157,7 @@ def test_counts_lead_to_what_they_count(opened: Open) -> None:
     page.wait_for_url("**/airflow/dags/ecw_pull/runs/scheduled__*")
 
 
-def test_who_may_not_trigger_finds_the_buttons_disabled_with_the_reason(opened: Open) -> None:
+def test_buttons_are_disabled_with_the_reason_for_a_user_without_the_right(opened: Open) -> None:
     page = opened(to_page("overview"), user="vera")
     settled(page, "Overview of NORTH1")
     button = page.get_by_role("button", name="Pull now")
@@ -165,7 +165,7 @@ def test_who_may_not_trigger_finds_the_buttons_disabled_with_the_reason(opened: 
     assert button.get_attribute("title") == "You may not trigger ecw_pull."
 
 
-def test_a_button_says_what_it_starts_before_it_does(opened: Open) -> None:
+def test_a_button_shows_what_it_starts_before_it_starts_it(opened: Open) -> None:
     page = opened(to_page("overview"), user="ulla")
     settled(page, "Overview of NORTH1")
     page.get_by_role("button", name="Pull a schedule").click()
@@ -198,7 +198,7 @@ def test_the_logs_by_keyboard_from_run_to_entry_to_the_records_entries(opened: O
     assert page.get_by_role("region", name="Entries", exact=True).get_by_role("row").count() > 1
 
 
-def test_filters_are_choices_and_stand_in_the_address(opened: Open, server: Server) -> None:
+def test_filters_are_choices_and_are_kept_in_the_address(opened: Open, server: Server) -> None:
     page = opened(to_page("logs"))
     settled(page, "Integration Logs")
     page.get_by_label("Outcome").select_option("unknown")
@@ -218,7 +218,7 @@ def test_filters_are_choices_and_stand_in_the_address(opened: Open, server: Serv
     page.wait_for_url(lambda url: "outcome" not in url)
 
 
-def test_older_pages_follow_and_the_newest_comes_back(opened: Open) -> None:
+def test_the_pager_leads_to_older_pages_and_back_to_the_newest(opened: Open) -> None:
     page = opened(to_page("logs"))
     settled(page, "Integration Logs")
     first = page.get_by_role("region", name="Runs").inner_text()
@@ -230,7 +230,7 @@ def test_older_pages_follow_and_the_newest_comes_back(opened: Open) -> None:
     until(page, "(runs, first) => runs.innerText === first", first)
 
 
-def test_a_crm_that_is_down_is_said_in_words(opened: Open, server: Server) -> None:
+def test_an_unreachable_crm_is_shown_with_the_next_step(opened: Open, server: Server) -> None:
     crm = server.folder / "crm.db"
     away = crm.rename(server.folder / "away.db")
     crm.mkdir()
@@ -250,7 +250,7 @@ def test_a_crm_that_is_down_is_said_in_words(opened: Open, server: Server) -> No
         away.rename(crm)
 
 
-def test_the_console_asks_for_a_login_and_shows_itself_to_a_viewer(server: Server) -> None:
+def test_the_console_needs_a_login_and_is_visible_to_a_viewer(server: Server) -> None:
     for path in LOCKED:
         address = f"{server.address}{path}"
         assert requests.get(address, timeout=600).status_code == 401, path
@@ -261,5 +261,5 @@ def test_the_console_asks_for_a_login_and_shows_itself_to_a_viewer(server: Serve
         address = f"{server.address}{path}"
         answer = requests.get(address, headers={"Authorization": f"Bearer {token}"}, timeout=600)
         assert answer.status_code == 200, answer.text
-        # As a browser asks: Airflow's login is a cookie.
+        # A browser sends the login as a cookie.
         assert requests.get(address, cookies={"_token": token}, timeout=600).status_code == 200, path

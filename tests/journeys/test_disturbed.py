@@ -1,6 +1,6 @@
-"""Real Airflow, disturbed: tasks killed, resources that fail, days without a run.
+"""A real Airflow with disturbances: killed tasks, resources that fail, days without a run.
 
-After each of them the CRM must be what an undisturbed pull makes of the practice, row for row.
+After each of them the CRM must have the same rows as after an undisturbed pull.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from tests.journeys.comparing import Row, Rows, expected, rows_of
 
 pytestmark = pytest.mark.airflow
 DAG = "ecw_pull"
-# A form that looks at everything that there is.
+# The options of a run that fetches all records.
 EVERYTHING = {"mode": "full"}
 _numbers = count(1)
 
 
 class Practice:
-    """A demo, and what this file does to it."""
+    """A demo, with the actions of these tests."""
 
     def __init__(self, demo: Demo, airflow_database: str) -> None:
         self.demo = demo
@@ -57,7 +57,7 @@ class Practice:
 
     @contextmanager
     def retried_at_once(self) -> Iterator[None]:
-        """Let the minute that Airflow waits before it retries a killed task pass in a moment."""
+        """Remove the minute that Airflow waits before it retries a killed task."""
         over = threading.Event()
         airflow = engine_from_url(self.airflow_database)
         due = text("UPDATE task_instance SET retry_delay_override = 0 WHERE state = 'up_for_retry'")
@@ -77,7 +77,7 @@ class Practice:
             airflow.dispose()
 
     def states(self, run_id: str) -> dict[str, str]:
-        """Return the ledger's state of each resource of a run."""
+        """Return the state of each resource of a run, from ecw_run."""
         return dict(self.sql("SELECT resource, state FROM ecw_run WHERE run_id = ?", run_id))
 
     def tasks(self, run_id: str) -> dict[str, dict[str, Any]]:
@@ -85,16 +85,16 @@ class Practice:
         return {task["task_id"]: task for task in listed["task_instances"]}
 
     def differences(self) -> dict[str, dict[str, tuple[Row | None, Row | None]]]:
-        """Return, for each resource, the rows that differ, by eCW id: as the CRM should have it, and as it has it."""
+        """Return the rows that differ, by resource and eCW id: the row that the CRM should have, and the one it has."""
         crm = engine_from_url(f"sqlite:///{self.demo.folder / 'crm.db'}")
         try:
-            found = {name: _differing(expected(self.sandbox, name), rows_of(crm, name)) for name in RESOURCES}
+            rows_by_name = {name: _differing(expected(self.sandbox, name), rows_of(crm, name)) for name in RESOURCES}
         finally:
             crm.dispose()
-        return {name: rows for name, rows in found.items() if rows}
+        return {name: rows for name, rows in rows_by_name.items() if rows}
 
     def change(self) -> None:
-        """Let the practice work: of every resource something new, and something changed."""
+        """Add one record and change three records of every resource in the practice."""
         number = next(_numbers)
         for name, element in (
             ("practitioner", "name"),
@@ -110,13 +110,13 @@ class Practice:
             self.sandbox.put(json.loads(fresh))
 
 
-def _differing(wanted: Rows, there: Rows) -> dict[str, tuple[Row | None, Row | None]]:
-    both = {ecw_id: (wanted.get(ecw_id), there.get(ecw_id)) for ecw_id in wanted.keys() | there.keys()}
+def _differing(should_have: Rows, in_crm: Rows) -> dict[str, tuple[Row | None, Row | None]]:
+    both = {ecw_id: (should_have.get(ecw_id), in_crm.get(ecw_id)) for ecw_id in should_have.keys() | in_crm.keys()}
     return {ecw_id: pair for ecw_id, pair in both.items() if pair[0] != pair[1]}
 
 
 def _is_now(record: dict[str, Any]) -> bool:
-    """Return True if every run looks at it: an appointment of long ago only the first one does."""
+    """Return True if every run fetches the record: an appointment of long ago is fetched by the first run only."""
     if record["resourceType"] != "Encounter":
         return True
     away = datetime.fromisoformat(record["period"]["start"]) - datetime.now(UTC)
@@ -144,7 +144,7 @@ def practice(tmp_path_factory: pytest.TempPathFactory, postgresql_server: str) -
     with serving(folder, PATIENTS="30", SEED="11", STORY="0", AIRFLOW_DB=database) as demo:
         practice = Practice(demo, database)
         assert wait_until(lambda: {run["state"] for run in practice.airflow.runs(DAG)} == {"success"}, LONG)
-        # The sandbox knows appointments of longer ago, and further ahead, than a practice cares for. No test here is
+        # The sandbox has appointments longer ago, and further ahead, than a pull fetches by default. No test here is
         # about the quota or the monitor.
         practice.sandbox.set(quota=0)
         practice.airflow._call("PATCH", "dags/ecw_monitor", {"is_paused": True})
@@ -162,7 +162,7 @@ def faultless(practice: Practice) -> Iterator[None]:
 
 
 def kill(task_ids: set[str]) -> None:
-    """Kill -9 the process of each of these task instances as soon as it is at work, once."""
+    """Kill the process of each of these task instances once (SIGKILL), as soon as it runs."""
     titles = {f"airflow worker -- {task_id}" for task_id in task_ids}
     end = time.monotonic() + LONG
     while titles and time.monotonic() < end:
@@ -175,12 +175,12 @@ def kill(task_ids: set[str]) -> None:
         time.sleep(0.05)
 
 
-def test_a_first_load_is_all_that_the_practice_holds(practice: Practice) -> None:
+def test_a_first_load_brings_every_record_of_the_practice(practice: Practice) -> None:
     assert practice.differences() == {}
 
 
-def test_a_dry_run_tells_the_numbers_and_writes_nothing(practice: Practice) -> None:
-    """Of two resources; tests/pull/test_dry_run_beside_the_run.py tries all of them in process."""
+def test_a_dry_run_shows_the_counts_and_writes_nothing(practice: Practice) -> None:
+    """With two resources; tests/pull/test_dry_run_beside_the_run.py tests all of them in process."""
     practice.change()
     before = practice.differences()
     assert set(before) == set(RESOURCES)
@@ -199,7 +199,7 @@ def test_a_dry_run_tells_the_numbers_and_writes_nothing(practice: Practice) -> N
     assert practice.differences() == before
 
 
-def test_a_task_killed_at_each_step_is_done_again_and_the_crm_is_as_if_it_had_not_been(practice: Practice) -> None:
+def test_a_task_killed_at_any_step_is_retried_and_the_crm_ends_the_same(practice: Practice) -> None:
     practice.change()
     killed = ["begin", "location.extract", "practitioner.map", "insurance.check", "encounter.load"]
 
@@ -218,7 +218,7 @@ def test_a_task_killed_at_each_step_is_done_again_and_the_crm_is_as_if_it_had_no
 
 
 def test_a_resource_that_fails_stops_no_other_and_the_next_run_makes_up_for_it(practice: Practice) -> None:
-    """The next run is that of the days without any. tests/journeys/test_a_failing_resource.py tries the other four."""
+    """The next run is in the following test. tests/journeys/test_a_failing_resource.py tests all five resources."""
     failing = "patient"  # others wait for it
     practice.change()
     practice.sandbox.fault("gone", resource=RESOURCES[failing].fhir_type)
@@ -234,7 +234,7 @@ def test_a_resource_that_fails_stops_no_other_and_the_next_run_makes_up_for_it(p
     assert set(practice.differences()) == {failing}
 
 
-def test_days_without_a_run_are_made_up_for_by_the_first_run_after_them(practice: Practice) -> None:
+def test_the_first_run_after_days_without_one_fetches_all_changes(practice: Practice) -> None:
     last = datetime.now(UTC) - timedelta(days=3)
     practice.sql("UPDATE ecw_cursor SET position = ?", last.replace(tzinfo=None).isoformat(sep=" "))
     practice.change()
@@ -250,7 +250,7 @@ def test_days_without_a_run_are_made_up_for_by_the_first_run_after_them(practice
     assert practice.sql("SELECT DISTINCT run_id FROM ecw_cursor") == [(run_id,)]
 
 
-def test_a_backfill_covers_its_intervals_beside_a_live_run_and_goes_on_after_a_pause(practice: Practice) -> None:
+def test_a_backfill_covers_its_intervals_during_a_live_run_and_after_a_pause(practice: Practice) -> None:
     intervals = 5
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=5)
     cursors = dict(practice.sql("SELECT resource, position FROM ecw_cursor"))
@@ -265,7 +265,7 @@ def test_a_backfill_covers_its_intervals_beside_a_live_run_and_goes_on_after_a_p
         behind = f"dags/{DAG}/dagRuns?run_type=backfill&limit=100"
         return Counter(run["state"] for run in practice.airflow._call("GET", behind)["dag_runs"])
 
-    # Paused at once: three intervals have to be left, so that one of them begins after the live run.
+    # Paused at once: three intervals must remain, so that one of them begins after the live run.
     assert wait_until(lambda: bool({"running", "success"} & set(states())), LONG, every=0.2)
     practice.airflow._call("PUT", f"backfills/{backfill['id']}/pause")
     assert wait_until(lambda: states()["running"] == 0, LONG)

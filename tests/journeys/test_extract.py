@@ -40,7 +40,7 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.journey
 @on_sqlite
 @pytest.mark.parametrize(("patients", "least"), [(400, 8), pytest.param(2000, 50, marks=pytest.mark.slow)])
-def test_what_is_staged_is_what_the_practice_holds(
+def test_staged_records_equal_those_of_the_practice(
     sandbox_factory: Callable[..., RunningSandbox],
     keys: Keys,
     crm_engine: Engine,
@@ -50,10 +50,9 @@ def test_what_is_staged_is_what_the_practice_holds(
 ) -> None:
     sandbox = sandbox_factory(patients=patients, quota=0, page_size=patients // 40)
     for number, (kind, rule) in enumerate(FAULTS):
-        often = (
-            min(2000 / patients, 2) if rule["probability"] <= 0.01 else 1
-        )  # what is rare happens in fewer calls, too
-        sandbox.fault(kind, seed=number, **rule | {"probability": rule["probability"] * often})
+        # A small practice needs fewer calls, so a rare fault gets a higher probability.
+        factor = min(2000 / patients, 2) if rule["probability"] <= 0.01 else 1
+        sandbox.fault(kind, seed=number, **rule | {"probability": rule["probability"] * factor})
     crm_url = crm_engine.url.render_as_string(hide_password=False)
     chance, kills, number = random.Random(20261122), 0, 0
     processes = multiprocessing.get_context("forkserver")
@@ -73,11 +72,11 @@ def test_what_is_staged_is_what_the_practice_holds(
 
 
 def killed(processes: Any, this: Try, death: Death | None) -> bool:
-    """Let a try work; return whether it was killed."""
+    """Run an attempt; return True if it was killed."""
     process = processes.Process(target=extract_everything, args=(this, death))
     process.start()
     process.join()
-    assert process.exitcode in (0, -signal.SIGKILL), "a try failed; its error is above"
+    assert process.exitcode in (0, -signal.SIGKILL), "an attempt failed; its error is above"
     return bool(process.exitcode)
 
 
@@ -86,15 +85,15 @@ def compare(this: Try, sandbox: RunningSandbox) -> None:
     for resource, _ in FIVE:
         held = {record["id"]: record for record in sandbox.records(resource.fhir_type)}
         staged = list(batch_file.read(this.batch(resource)))
-        found = {record["id"]: record for record in staged}
-        assert len(found) == len(staged), f"{resource.name}: a record is staged twice"
+        by_id = {record["id"]: record for record in staged}
+        assert len(by_id) == len(staged), f"{resource.name}: a record is staged twice"
         assert len(held) >= 8
-        # A patient who was deleted while we looked may or may not have been seen before, and with them their insurance.
-        for lost in (held, found):
-            for ecw_id in [ecw_id for ecw_id, record in lost.items() if deleted & {ecw_id, patient_of(record)}]:
-                del lost[ecw_id]
-        assert found.keys() == held.keys(), resource.name
-        assert [ecw_id for ecw_id, record in held.items() if found[ecw_id] != record] == [], resource.name
+        # A patient who was deleted during the extraction may or may not be staged, and so may the patient's insurance.
+        for records in (held, by_id):
+            for ecw_id in [ecw_id for ecw_id, record in records.items() if deleted & {ecw_id, patient_of(record)}]:
+                del records[ecw_id]
+        assert by_id.keys() == held.keys(), resource.name
+        assert [ecw_id for ecw_id, record in held.items() if by_id[ecw_id] != record] == [], resource.name
 
 
 def patient_of(record: dict[str, Any]) -> str:

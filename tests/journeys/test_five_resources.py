@@ -1,4 +1,4 @@
-"""All five resources, from eCW as it is and from a plain FHIR server, into the CRM, by the same code."""
+"""The same code loads all five resources from eCW and from a plain FHIR server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def pulled(pull: Pulling) -> dict[str, dict[str, int]]:
     ],
     indirect=["crm_url"],
 )
-def test_everything_arrives_and_a_change_is_one_update(pull: Pulling, sandbox: RunningSandbox, profile: str) -> None:
+def test_all_records_are_loaded_and_one_change_is_one_update(
+    pull: Pulling, sandbox: RunningSandbox, profile: str
+) -> None:
     sandbox.set(profile=profile)
     held = {name: {record["id"] for record in sandbox.records(fhir_type)} for name, fhir_type in TYPES.items()}
     assert len(held["patient"]) == 120
@@ -50,7 +52,7 @@ def test_everything_arrives_and_a_change_is_one_update(pull: Pulling, sandbox: R
         assert {row["ecw_id"] for row in pull.rows(query)} == ids
     for name, reference in (("insurance", "patient_id"), ("encounter", "patient_id"), ("encounter", "practitioner_id")):
         query = f"SELECT ecw_id FROM {name} WHERE {reference} IS NULL"  # noqa: S608 - names from above
-        assert pull.rows(query) == [], f"{name}.{reference} means a row of the CRM"
+        assert pull.rows(query) == [], f"{name}.{reference} must refer to a row of the CRM"
 
     somebody = sandbox.records("Patient")[5]
     changed = {**somebody["meta"], "lastUpdated": "2026-11-21T20:30:00-05:00"}  # within the second run's window

@@ -28,7 +28,7 @@ def rows(demo: Demo, query: str, *values: str) -> list[tuple[Any, ...]]:
 
 
 def done(airflow: AirflowApi, dag_id: str, **form: Any) -> str:
-    """Run a DAG to its good end; return the run's id."""
+    """Run a DAG until it succeeds; return the run's id."""
     run_id = airflow.trigger(dag_id, **form)
     airflow.unpause(dag_id)
     assert wait_until(lambda: airflow.run_state(dag_id, run_id) in OVER, LONG)
@@ -36,16 +36,16 @@ def done(airflow: AirflowApi, dag_id: str, **form: Any) -> str:
     return run_id
 
 
-def told(airflow: AirflowApi, run_id: str) -> dict[str, dict[str, Any]]:
-    """Return what a run told about assets: name -> extra."""
-    found = [event for event in airflow.asset_events() if event["source_run_id"] == run_id]
-    extras = {event["name"]: event["extra"] for event in found}
-    assert len(extras) == len(found), "an asset was told twice"
+def asset_events(airflow: AirflowApi, run_id: str) -> dict[str, dict[str, Any]]:
+    """Return the extras of a run's asset events, by the name of the asset."""
+    events = [event for event in airflow.asset_events() if event["source_run_id"] == run_id]
+    extras = {event["name"]: event["extra"] for event in events}
+    assert len(extras) == len(events), "an asset has two events of one run"
     return extras
 
 
-def to_be_told(demo: Demo, run_id: str) -> dict[str, dict[str, Any]]:
-    """Return what the ledger says that a run changed, as it is to be told."""
+def expected_events(demo: Demo, run_id: str) -> dict[str, dict[str, Any]]:
+    """Return the extras that a run's asset events should have, from ecw_run."""
     query = "SELECT resource, practice, inserted, updated, rejected FROM ecw_run WHERE run_id = ?"
     names = ("practice", "inserted", "updated", "rejected")
     return {
@@ -57,7 +57,7 @@ def to_be_told(demo: Demo, run_id: str) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture
 def mapped_by(tmp_path: Path) -> Path:
-    """The project's mapping files, but no crosswalk knows `female`."""
+    """Return the project's mapping files, with a gender crosswalk that lacks `female`."""
     folder = tmp_path / "include" / "mappings"
     shutil.copytree(mappings_folder(), folder)
     shutil.copytree(mappings_folder().parent / "quality", folder.parent / "quality")
@@ -69,7 +69,7 @@ def mapped_by(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def broken(tmp_path: Path, mapped_by: Path) -> Iterator[Demo]:
-    """A demo that has pulled by those."""
+    """A demo that has pulled with these mapping files."""
     (tmp_path / "demo").mkdir()
     import_before_tasks(tmp_path / "demo")
     demo = start_demo(tmp_path / "demo", STORY="0", PATIENTS="14", SEED="7", ECW_MAPPINGS=str(mapped_by))
@@ -89,17 +89,17 @@ def test_from_a_fixed_crosswalk_to_a_delivered_request(broken: Demo, mapped_by: 
     assert airflow.import_errors() == []
     airflow.add_connection("vob_webhook", "http", receiver.url, json.dumps({"X-Token": "t0ken"}))
 
-    # The first pull: every resource that changed something told its asset, with the ledger's numbers.
+    # The first pull: every resource with changes has an asset event with the numbers of ecw_run.
     [(first,)] = rows(broken, "SELECT DISTINCT run_id FROM ecw_run WHERE run_type = 'scheduled'")
-    assert told(airflow, first) == to_be_told(broken, first)
-    assert {"ecw_patient", "ecw_insurance"} <= set(told(airflow, first))
+    assert asset_events(airflow, first) == expected_events(broken, first)
+    assert {"ecw_patient", "ecw_insurance"} <= set(asset_events(airflow, first))
     [(held_back,)] = rows(broken, "SELECT rejected FROM ecw_run WHERE run_id = ? AND resource = 'patient'", first)
     assert 0 < held_back < 14
 
-    # The schedule's own run, which the demo has let go, is over before anything is fixed.
+    # The scheduled run that the demo started ends before the crosswalk is fixed.
     assert wait_until(lambda: all(run["state"] in OVER for run in airflow.runs("ecw_pull")), LONG)
 
-    # Fixed and replayed: they are in, the others are skipped, and the replay tells the assets that changed.
+    # After the fix, a replay loads the rejected patients, skips the other resources and updates the changed assets.
     whole = mappings_folder() / "crosswalks" / "gender.csv"
     shutil.copy(whole, mapped_by / "crosswalks" / "gender.csv")
     replayed = done(airflow, "ecw_replay", rule="unmapped code")
@@ -108,28 +108,28 @@ def test_from_a_fixed_crosswalk_to_a_delivered_request(broken: Demo, mapped_by: 
     assert {states["patient.load"], states["summary"]} == {"success"}
     assert states["location.collect"] == states["location.load"] == "skipped"
     counts = {"practice": "DEMO01", "run_id": replayed, "inserted": held_back, "updated": 0, "rejected": 0}
-    assert told(airflow, replayed) == to_be_told(broken, replayed)
-    assert told(airflow, replayed)["ecw_patient"] == counts
+    assert asset_events(airflow, replayed) == expected_events(broken, replayed)
+    assert asset_events(airflow, replayed)["ecw_patient"] == counts
     table = {row["resource"]: row for row in airflow.returned("ecw_replay", replayed, "summary")}
-    assert set(table) == {"practitioner", "patient"}, "those that use the crosswalk"
+    assert set(table) == {"practitioner", "patient"}, "the resources that use the crosswalk"
     assert (table["patient"]["fetched"], table["patient"]["inserted"]) == (held_back, held_back)
 
-    # What had waited for them is loaded with the next load, here a replay of everything.
+    # The next load, here a replay of all rejects, loads the rows that waited for these patients.
     open_ones = "SELECT resource, count(DISTINCT ecw_id) FROM ecw_reject WHERE state = 'open' GROUP BY resource"
     waiting = dict(rows(broken, open_ones))
     assert waiting
     assert rows(broken, "SELECT DISTINCT rule FROM ecw_reject WHERE state = 'open'") == [("deferred",)]
     replayed = done(airflow, "ecw_replay")
     assert rows(broken, open_ones) == []
-    inserted = {name.removeprefix("ecw_"): extra["inserted"] for name, extra in told(airflow, replayed).items()}
+    inserted = {name.removeprefix("ecw_"): extra["inserted"] for name, extra in asset_events(airflow, replayed).items()}
     assert inserted == waiting
 
-    # crm_vob looks at what there is: a first load, nobody to ask about.
+    # crm_vob makes no request for a first load.
     done(airflow, "crm_vob")
     assert rows(broken, "SELECT count(*) FROM vob_request") == [(0,)]
     before = {run["dag_run_id"] for run in airflow.runs("crm_vob")}
 
-    # A policy changes in eCW; the patient whose it is does not.
+    # A policy changes in eCW; its patient does not.
     [policy, patient] = rows(broken, "SELECT ecw_id, substr(patient, 9) FROM insurance ORDER BY id")[0]
     records = f"http://127.0.0.1:{broken.sandbox_port + 1}/admin/records/Coverage"
     lines = requests.get(records, timeout=300).text.splitlines()
@@ -138,11 +138,11 @@ def test_from_a_fixed_crosswalk_to_a_delivered_request(broken: Demo, mapped_by: 
     requests.put(f"{records}/{policy}", json=changed, timeout=300).raise_for_status()
 
     run_id = done(airflow, "ecw_pull", mode="patients", patients=[patient])
-    assert told(airflow, run_id) == to_be_told(broken, run_id)
-    assert told(airflow, run_id)["ecw_insurance"]["updated"] == 1
+    assert asset_events(airflow, run_id) == expected_events(broken, run_id)
+    assert asset_events(airflow, run_id)["ecw_insurance"]["updated"] == 1
     counted = "SELECT fetched, unchanged FROM ecw_run WHERE run_id = ? AND resource = 'patient'"
     assert rows(broken, counted, run_id) == [(1, 1)]
-    assert "ecw_patient" not in told(airflow, run_id), "nothing changed, there is no event"
+    assert "ecw_patient" not in asset_events(airflow, run_id), "nothing changed, there is no event"
 
     def followed() -> list[dict[str, Any]]:
         runs = [run for run in airflow.runs("crm_vob") if run["dag_run_id"] not in before and run["state"] in OVER]

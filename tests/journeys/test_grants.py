@@ -1,4 +1,4 @@
-"""The runs need no more rights on the CRM's database than docs/how-to/connect-a-practice.md grants."""
+"""Runs need no more rights on the CRM's database than docs/how-to/connect-a-practice.md grants."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROLE = "ecw_run"
 
 @pytest.fixture
 def granted(crm_url: str, postgresql_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Make the CRM's connection that of a user who has the documented rights only; give the user's URL."""
+    """Let the CRM's connection use a user with only the documented rights; yield the user's URL."""
     psql(postgresql_server, f"CREATE ROLE {ROLE} LOGIN")
     (script,) = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
     engine = engine_from_url(crm_url)
@@ -65,7 +65,7 @@ def test_pull_push_and_benefits_work_with_the_documented_grants(
 
 
 @on_postgresql
-def test_without_one_of_them_the_run_says_which_table_it_lacks(pull: Pulling, granted: str, crm_url: str) -> None:
+def test_without_a_grant_the_error_names_the_table(pull: Pulling, granted: str, crm_url: str) -> None:
     owner = engine_from_url(crm_url)
     with owner.begin() as connection:
         connection.exec_driver_sql(f"REVOKE INSERT ON location FROM {ROLE}")

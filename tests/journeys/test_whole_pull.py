@@ -1,4 +1,4 @@
-"""A practice with faults on, in which people work: the CRM ends equal to what the practice holds, row for row."""
+"""A practice with faults, whose records change during the pull: the CRM ends with the same rows as the practice."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
     [("sqlite", 240), pytest.param("postgresql", 2000, marks=pytest.mark.slow)],
     indirect=["crm_url"],
 )
-def test_the_crm_ends_equal_to_what_the_practice_holds(
+def test_the_crm_ends_equal_to_the_practice(
     pull: Pulling,
     practice: Callable[[RunningSandbox], None],
     sandbox_factory: Callable[..., RunningSandbox],
@@ -51,8 +51,9 @@ def test_the_crm_ends_equal_to_what_the_practice_holds(
     sandbox = sandbox_factory(patients=patients, quota=0, page_size=patients // 40)
     practice(sandbox)
     for number, (kind, rule) in enumerate(FAULTS):
-        often = 2000 / patients if rule["probability"] < 0.01 else 1  # what is rare is to happen in fewer calls, too
-        sandbox.fault(kind, seed=number, **rule | {"probability": rule["probability"] * often})
+        # A small practice needs fewer calls, so a rare fault gets a higher probability.
+        factor = 2000 / patients if rule["probability"] < 0.01 else 1
+        sandbox.fault(kind, seed=number, **rule | {"probability": rule["probability"] * factor})
 
     changed: dict[str, set[str]] = {}
     searched: set[str] = set()  # patients who were neither deleted nor merged away when insurance was pulled
@@ -65,40 +66,42 @@ def test_the_crm_ends_equal_to_what_the_practice_holds(
             assert numbers["fetched"] == sum(numbers.values()) - numbers["fetched"], name
         changed = changed or {name: change(pull, sandbox, name) for name in ("insurance", "encounter")}
 
-    faults = [rule for rule in sandbox.faults() if rule["kind"] in dict(FAULTS)]  # and not those that they make
+    faults = [
+        rule for rule in sandbox.faults() if rule["kind"] in dict(FAULTS)
+    ]  # without the rules that these faults add
     fired = {rule["kind"]: rule["fired"] for rule in faults}
     assert all(fired.values()), fired
     deleted = {ecw_id for rule in faults if rule["kind"] == "delete_next" for ecw_id in rule["touched"]}
     assert deleted
     sandbox.clear_faults()
-    pull.resource(pull.begin(options=EVERY_DAY), "patient")  # whoever was changed after the last run had seen them
-    became = marked(pull)
-    merged = {ecw_id for ecw_id, status in became.items() if status == "merged"}
+    pull.resource(pull.begin(options=EVERY_DAY), "patient")  # changes after the last run fetched the patient
+    status_of = marked(pull)
+    merged = {ecw_id for ecw_id, status in status_of.items() if status == "merged"}
     for name in RESOURCES:
         held = expected(sandbox, name)
-        there = rows_of(pull.crm, name)
-        # A deleted patient stays in the CRM, marked, and so does what was theirs.
-        left = there.keys() - held.keys()
-        theirs = {ecw_id for ecw_id in left if deleted & {ecw_id, patient_of(there[ecw_id])}}
-        assert left == theirs | changed.get(name, set()), name
+        in_crm = rows_of(pull.crm, name)
+        # A deleted patient stays in the CRM, marked as deleted, with insurance and encounters.
+        left = in_crm.keys() - held.keys()
+        of_deleted = {ecw_id for ecw_id in left if deleted & {ecw_id, patient_of(in_crm[ecw_id])}}
+        assert left == of_deleted | changed.get(name, set()), name
         assert changed.get(name, set()) <= marked_deleted(pull, name) <= left, name
         assert len(held) >= 8
-        # What is theirs and came after they were gone waits for ever: nobody is invented for it.
-        waiting = held.keys() - there.keys()
-        not_searched = merged if name == "insurance" else set()  # it is the other patient's now
+        # Rows of a deleted patient that arrive later are deferred for ever: no patient is invented for them.
+        waiting = held.keys() - in_crm.keys()
+        not_searched = merged if name == "insurance" else set()  # after a merge it belongs to the other patient
         assert {patient_of(held[ecw_id]) for ecw_id in waiting} <= deleted | not_searched, name
-        # Insurance is searched by patient: that of somebody who was deleted or merged before any search stays unknown.
+        # Insurance is fetched by patient: that of a patient who was deleted or merged before is never fetched.
         known = {ecw_id for ecw_id in waiting if name != "insurance" or patient_of(held[ecw_id]) in searched - merged}
         assert known <= deferred(pull, name) <= waiting, name
-        assert [ecw_id for ecw_id in held.keys() - waiting if held[ecw_id] != there[ecw_id]] == [], name
+        assert [ecw_id for ecw_id in held.keys() - waiting if held[ecw_id] != in_crm[ecw_id]] == [], name
     inactive = {record["id"] for record in sandbox.records("Patient") if record.get("active") is False}
-    gone = {ecw_id for ecw_id, status in became.items() if status == "deleted"}
-    assert gone == deleted & became.keys(), "who deleted"
-    assert inactive <= {ecw_id for ecw_id, status in became.items() if status in ("inactive", "merged", "deceased")}
+    marked_as_deleted = {ecw_id for ecw_id, status in status_of.items() if status == "deleted"}
+    assert marked_as_deleted == deleted & status_of.keys(), "the patients marked as deleted"
+    assert inactive <= {ecw_id for ecw_id, status in status_of.items() if status in ("inactive", "merged", "deceased")}
 
 
 def change(pull: Pulling, sandbox: RunningSandbox, name: str) -> set[str]:
-    """Move an appointment, one of them beyond every window, and delete others, or insurance; return what is deleted."""
+    """Delete three records of a resource, and move two encounters, one beyond every window; return the deleted ids."""
     fhir_type = RESOURCES[name].fhir_type
     moved, away, *others = [sandbox.record(fhir_type, ecw_id) for ecw_id in sorted(rows_of(pull.crm, name))[:5]]
     if name == "encounter":
@@ -111,7 +114,7 @@ def change(pull: Pulling, sandbox: RunningSandbox, name: str) -> set[str]:
 
 
 def marked(pull: Pulling) -> dict[str, str | None]:
-    """Return what happened to every patient who is linked."""
+    """Return the status of every linked patient's link."""
     statement = select(ecw_link.c.ecw_id, ecw_link.c.status).filter_by(resource="patient")
     with reading(pull.crm) as connection:
         return dict(connection.execute(statement).all())

@@ -1,4 +1,4 @@
-"""What the tests of the mapping share."""
+"""Fixtures of the mapping's tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def samples(shared_data: Path) -> Callable[[str], list[dict[str, Any]]]:
-    """All sample resources of one FHIR type."""
+    """Return a function that returns all sample resources of a FHIR type."""
 
     def of(fhir_type: str) -> list[dict[str, Any]]:
         found = [

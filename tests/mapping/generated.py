@@ -1,4 +1,4 @@
-"""Resources of any shape that FHIR allows, made from its structure: odder than eCW."""
+"""Generated resources of any shape that FHIR's structure allows, more varied than eCW's."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WHY = {"extension": [{"url": "http://example.org/why", "valueCode": "unknown"}]}
 
 
 def resources(resource: str) -> st.SearchStrategy[dict[str, Any]]:
-    """Generate resources of a type from seeds: as quick as they are many."""
+    """Return a strategy that generates resources of a type from seeds, which is quicker than element by element."""
     return st.integers(0, 2**32).map(lambda seed: {**_made(resource, Random(seed), 0), **_head(resource)})
 
 

@@ -1,6 +1,6 @@
-"""FHIR as it really comes: the rules of mapping and push, each on shapes that servers send.
+"""FHIR as servers really send it: each rule of the mapping and the push, with examples.
 
-The examples are after the pages of the specification (R4, US Core) and public reports; every rule has its own list.
+The examples follow the specification (R4, US Core) and public reports; every rule has its own list.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ COMPOSER = Composer(load_mapping("patient"))
 
 
 def record(name: str, /, **elements: Any) -> Json:
-    needed: Json = {}
+    required: Json = {}
     if name == "insurance":
-        needed = {"status": "active", "beneficiary": {"reference": "Patient/p"}, "payor": [{"display": "Acme"}]}
+        required = {"status": "active", "beneficiary": {"reference": "Patient/p"}, "payor": [{"display": "Acme"}]}
     if name == "encounter":
-        needed = {"status": "planned", "class": {"code": "AMB"}, "subject": {"reference": "Patient/p"}}
-    return {"resourceType": FHIR_TYPES[name], "id": "x", **needed, **elements}
+        required = {"status": "planned", "class": {"code": "AMB"}, "subject": {"reference": "Patient/p"}}
+    return {"resourceType": FHIR_TYPES[name], "id": "x", **required, **elements}
 
 
 def pull(name: str, /, **elements: Any) -> MappedRow:
@@ -58,27 +58,27 @@ def category(code: str, display: str, url: str = "ombCategory") -> Json:
     return {"url": url, "valueCoding": {"system": CDC, "code": code, "display": display}}
 
 
-def text(words: str) -> Json:
-    return {"url": "text", "valueString": words}
+def text(value: str) -> Json:
+    return {"url": "text", "valueString": value}
 
 
 WHITE, ASIAN = category("2106-3", "White"), category("2028-9", "Asian")
 DETAIL = category("2108-9", "European", "detailed")
 
 
-# -- 1: a push loses nothing that eCW says better
+# -- 1: a push does not overwrite a more precise value of eCW
 
 
 @pytest.mark.parametrize(
     ("into", "row", "after"),
     [
-        # A day says it, also one of a year only, and one of today.
+        # A date of death already means deceased, even if it is only a year or a month.
         ({"deceasedDateTime": "2020"}, {"deceased": True}, {"deceasedDateTime": "2020"}),
         ({"deceasedDateTime": "2020-05"}, {"deceased": True}, {"deceasedDateTime": "2020-05"}),
-        # A null date says nothing; and alive is another value than a day of death.
+        # A null date means no value; and alive contradicts a date of death.
         ({"deceasedDateTime": "1900-01-01"}, {"deceased": True}, {"deceasedBoolean": True}),
         ({"deceasedDateTime": "2020-05-06"}, {"deceased": False}, {"deceasedBoolean": False}),
-        # The time of birth of the same day stays; an unknown extension stays always.
+        # The time of birth on the same day stays; an unknown extension always stays.
         (
             {
                 "birthDate": "1980",
@@ -100,7 +100,7 @@ DETAIL = category("2108-9", "European", "detailed")
                 },
             },
         ),
-        # The parts of the old family name, and the reason why there is no given name.
+        # The parts of the old family name and the reason for the missing given name are removed.
         (
             {
                 "name": [
@@ -115,7 +115,7 @@ DETAIL = category("2108-9", "European", "detailed")
             {"last_name": "Doe", "first_name": "Ann"},
             {"name": [{"family": "Doe", "given": ["Ann"]}]},
         ),
-        # What a reference was called before, and by which number it was known.
+        # The display of the old reference is removed.
         (
             {
                 "extension": [
@@ -135,7 +135,7 @@ DETAIL = category("2108-9", "European", "detailed")
                 ]
             },
         ),
-        # The place on the map of the old street (every Synthea patient has one).
+        # The geolocation of the old street is removed (every Synthea patient has one).
         (
             {
                 "address": [
@@ -151,7 +151,7 @@ DETAIL = category("2108-9", "European", "detailed")
         ),
     ],
 )
-def test_a_push_keeps_what_says_more_and_leaves_nothing_that_contradicts(into: Json, row: Json, after: Json) -> None:
+def test_a_push_keeps_more_precise_values_and_removes_contradictions(into: Json, row: Json, after: Json) -> None:
     assert push(into, **row).resource == record("patient", **after)
 
 
@@ -173,7 +173,7 @@ def test_a_push_keeps_what_says_more_and_leaves_nothing_that_contradicts(into: J
             ("language",),
             {},
         ),
-        # The text is demanded beside a detail: it says what is left.
+        # US Core requires the text beside a detail: it is made from the remaining parts.
         (
             {
                 "extension": [
@@ -191,29 +191,29 @@ def test_a_push_keeps_what_says_more_and_leaves_nothing_that_contradicts(into: J
         ),
     ],
 )
-def test_what_is_cleared_leaves_no_half_of_an_element(into: Json, clear: tuple[str, ...], after: Json) -> None:
+def test_clearing_a_column_leaves_no_incomplete_element(into: Json, clear: tuple[str, ...], after: Json) -> None:
     assert push(into, clear).resource == record("patient", **after)
 
 
-def test_a_text_does_not_take_the_place_of_a_concept(mapping_of: Callable[..., Mapping]) -> None:
+def test_a_text_does_not_replace_a_concept(mapping_of: Callable[..., Mapping]) -> None:
     column = (
         "      - {name: food, label: Food, path: \"extension('http://x.org/diet').value.ofType(string)\", "
         "type: string, sync: both}\n"
     )
-    there = {
+    existing = {
         "resourceType": "Patient",
         "extension": [{"url": "http://x.org/diet", "valueCodeableConcept": {"text": "a"}}],
     }
-    composed = Composer(mapping_of(column)).resource({"food": "b"}, into=there)
+    composed = Composer(mapping_of(column)).resource({"food": "b"}, into=existing)
     assert [(problem.column, problem.rule) for problem in composed.problems] == [("food", "less precise type")]
-    assert composed.resource == there
+    assert composed.resource == existing
 
 
 # -- 2: text beside parts
 
 
 @pytest.mark.parametrize(
-    ("before", "row", "told"),
+    ("before", "row", "text"),
     [
         ({"family": "Roe", "given": ["Ann"], "text": "Ann Roe"}, {"last_name": "Doe"}, "Ann Doe"),
         ({"family": "Roe", "given": ["Ann"], "text": "Roe, Ann"}, {"last_name": "Doe"}, "Doe, Ann"),
@@ -223,17 +223,17 @@ def test_a_text_does_not_take_the_place_of_a_concept(mapping_of: Callable[..., M
         ({"family": "Roe", "given": ["Ann"], "text": "Annie"}, {"first_name": "Ann"}, "Annie"),  # nothing was written
     ],
 )
-def test_the_text_of_a_name_says_what_its_parts_say(before: Json, row: Json, told: str | None) -> None:
-    assert push({"name": [before]}, **row).resource["name"][0].get("text") == told
+def test_the_text_of_a_name_is_updated_with_its_parts(before: Json, row: Json, text: str | None) -> None:
+    assert push({"name": [before]}, **row).resource["name"][0].get("text") == text
 
 
 def test_the_text_of_a_concept_follows_its_code() -> None:
-    there = {"maritalStatus": {"coding": [{"system": f"{V3}MaritalStatus", "code": "S"}], "text": "Never Married"}}
-    assert push(there, marital_status="Single").resource["maritalStatus"] == there["maritalStatus"]
-    assert push(there, marital_status="Widowed").resource["maritalStatus"]["text"] == "Widowed"
+    existing = {"maritalStatus": {"coding": [{"system": f"{V3}MaritalStatus", "code": "S"}], "text": "Never Married"}}
+    assert push(existing, marital_status="Single").resource["maritalStatus"] == existing["maritalStatus"]
+    assert push(existing, marital_status="Widowed").resource["maritalStatus"]["text"] == "Widowed"
 
 
-# -- 3: references that name no record
+# -- 3: references that do not resolve to a record
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_the_text_of_a_concept_follows_its_code() -> None:
         {"reference": "Organization?identifier=urn:oid:1.2|60054"},
     ],
 )
-def test_an_optional_reference_to_no_record_costs_its_column_only(reference: Json) -> None:
+def test_an_optional_reference_to_no_record_empties_only_its_column(reference: Json) -> None:
     mapped = pull("insurance", payor=[{**reference, "display": "Aetna"}])
     assert (mapped.row["payer"], mapped.row["payer_reference"]) == ("Aetna", None)
     assert [problem.column for problem in mapped.warnings] == (["payer_reference"] if "reference" in reference else [])
@@ -257,7 +257,7 @@ def test_an_optional_reference_to_no_record_costs_its_column_only(reference: Jso
     "reference",
     [{"reference": "#p"}, {"identifier": {"value": "1"}}, {"reference": "Group/1"}, {"reference": "urn:uuid:0c3151bd"}],
 )
-def test_a_required_reference_to_no_record_rejects(reference: Json) -> None:
+def test_a_required_reference_to_no_record_rejects_the_record(reference: Json) -> None:
     mapped = MAPPERS["encounter"].row(record("encounter", subject=reference))
     assert [problem.column for problem in mapped.problems] == ["patient"]
 
@@ -265,11 +265,11 @@ def test_a_required_reference_to_no_record_rejects(reference: Json) -> None:
 @pytest.mark.parametrize(
     "reference", ["Patient/p", "Patient/p/_history/3", "https://x.org/fhir/r4/ABC/Patient/p/_history/3", "Patient/p/"]
 )
-def test_a_version_or_a_base_names_the_same_record(reference: str) -> None:
+def test_a_reference_with_a_version_or_a_base_url_means_the_same_record(reference: str) -> None:
     assert pull("insurance", beneficiary={"reference": reference}).row["patient"] == "Patient/p"
 
 
-def test_the_name_of_a_contained_payor_fills_the_text() -> None:
+def test_the_payer_is_the_name_of_a_contained_payor() -> None:
     contained = [{"resourceType": "Organization", "id": "o", "name": "Aetna"}]
     assert pull("insurance", contained=contained, payor=[{"reference": "#o"}]).row["payer"] == "Aetna"
 
@@ -280,16 +280,16 @@ def test_the_name_of_a_contained_payor_fills_the_text() -> None:
         ("https://fhir.example.com/fhir/r4/ABC", "Location/l"),
         ("http://fhir.example.com/fhir/r4/ABC", "Location/l"),  # eCW's links say http
         ("https://staging.example.com/fhir/r4/ABC", "Location/l"),
-        ("https://fhir.example.com/fhir/r4/XYZ", None),  # another practice: its ids mean others
+        ("https://fhir.example.com/fhir/r4/XYZ", None),  # another practice: its ids are other records
         ("https://other.example.org/fhir", None),
     ],
 )
-def test_a_record_of_another_server_is_none(base: str, record: str | None) -> None:
+def test_a_reference_to_another_server_is_empty(base: str, record: str | None) -> None:
     from dataclasses import replace
 
     mapping = replace(load_mapping("encounter"), base_url="https://fhir.example.com/fhir/r4/ABC")
-    there = [{"location": {"reference": f"{base}/Location/l"}}]
-    assert Mapper(mapping).row(globals()["record"]("encounter", location=there)).row["location"] == record
+    existing = [{"location": {"reference": f"{base}/Location/l"}}]
+    assert Mapper(mapping).row(globals()["record"]("encounter", location=existing)).row["location"] == record
 
 
 # -- 4: current and former elements
@@ -312,7 +312,7 @@ def test_a_record_of_another_server_is_none(base: str, record: str | None) -> No
         ([{"use": "old", "family": "A"}], None),
     ],
 )
-def test_the_name_that_counts_now(names: list[Json], last_name: str | None) -> None:
+def test_the_current_name_is_mapped(names: list[Json], last_name: str | None) -> None:
     assert pull("patient", name=names).row["last_name"] == last_name
 
 
@@ -327,11 +327,11 @@ def test_the_name_that_counts_now(names: list[Json], last_name: str | None) -> N
         ([{"use": "home", "value": "1", "period": {"end": "2020-01-01T00:00:00Z"}}], None),
     ],
 )
-def test_the_phone_that_counts_now(telecom: list[Json], phone: str | None) -> None:
+def test_the_current_home_phone_is_mapped(telecom: list[Json], phone: str | None) -> None:
     assert pull("patient", telecom=[{"system": "phone", **each} for each in telecom]).row["phone"] == phone
 
 
-def test_an_element_ends_with_its_last_day() -> None:
+def test_an_element_is_current_on_its_last_day() -> None:
     names = [{"family": "A", "period": {"end": today()}}, {"family": "B", "period": {"start": "1990"}}]
     assert pull("patient", name=names[:1]).row["last_name"] == "A"
 
@@ -344,12 +344,12 @@ def test_an_element_ends_with_its_last_day() -> None:
         ([{"use": "temp", "line": ["1"]}, {"line": ["2"], "period": {"start": "2020"}}], 1),
     ],
 )
-def test_a_write_goes_to_the_element_that_is_read(addresses: list[Json], at: int) -> None:
+def test_a_push_writes_to_the_element_that_a_pull_reads(addresses: list[Json], at: int) -> None:
     after = push({"address": addresses}, city="Salem").resource["address"]
     assert after == [{**each, "city": "Salem"} if n == at else each for n, each in enumerate(addresses)]
 
 
-def test_where_all_are_former_a_new_one_is_made() -> None:
+def test_a_push_adds_an_element_if_all_existing_ones_have_ended() -> None:
     former = {"use": "home", "line": ["1"], "period": {"end": "2020"}}
     assert push({"address": [former]}, city="Salem").resource["address"] == [former, {"use": "home", "city": "Salem"}]
 
@@ -365,7 +365,7 @@ def test_where_all_are_former_a_new_one_is_made() -> None:
         ({"coding": [{"system": f"{V3}MaritalStatus|2.0.0", "code": "M"}]}, "Married"),
         ({"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-MaritalStatus/", "code": "M"}]}, "Married"),
         ({"coding": [{"code": "M"}]}, "Married"),
-        ({"coding": [{"system": "http://x.org/local", "code": "M"}]}, "M"),  # unmapped: the code itself, as it keeps
+        ({"coding": [{"system": "http://x.org/local", "code": "M"}]}, "M"),  # unmapped: the policy keeps the code
         (
             {"coding": [{"system": "http://x.org", "code": "1"}, {"system": f"{V3}NullFlavor", "code": "UNK"}]},
             "Unknown",
@@ -384,7 +384,7 @@ def test_where_all_are_former_a_new_one_is_made() -> None:
         ({"text": "it is complicated"}, None),
     ],
 )
-def test_a_marital_status(concept: Json, value: str | None) -> None:
+def test_the_marital_status_comes_from_a_coding_of_a_known_system_or_the_text(concept: Json, value: str | None) -> None:
     mapped = pull("patient", maritalStatus=concept)
     assert mapped.row["marital_status"] == value
     assert (mapped.row["marital_status_text"] or "") == concept.get("text", "").strip()
@@ -398,14 +398,14 @@ def test_a_marital_status(concept: Json, value: str | None) -> None:
         ({"system": "http://x.org/financial-class", "code": "1"}, "1", True),
     ],
 )
-def test_a_financial_class_is_no_source_of_payment(coding: Json, value: str, unmapped: bool) -> None:
+def test_a_coverage_type_is_mapped_only_from_a_known_system(coding: Json, value: str, unmapped: bool) -> None:
     mapped = pull("insurance", type={"coding": [coding]})
     assert mapped.row["coverage_type"] == value
     assert mapped.unmapped == ([("coverage_type", "1")] if unmapped else [])
 
 
 @pytest.mark.parametrize(
-    "there",
+    "existing",
     [
         {"text": "English"},
         {"coding": [{"system": "urn:ietf:bcp:47", "code": "en"}, {"system": "http://x.org", "code": "151"}]},
@@ -415,16 +415,16 @@ def test_a_financial_class_is_no_source_of_payment(coding: Json, value: str, unm
         },
     ],
 )
-def test_no_coding_is_left_that_says_something_else(there: Json) -> None:
-    after = push({"communication": [{"language": there}]}, language="Spanish").resource["communication"]
+def test_a_push_removes_codings_of_the_old_value(existing: Json) -> None:
+    after = push({"communication": [{"language": existing}]}, language="Spanish").resource["communication"]
     coding = {"system": "urn:ietf:bcp:47", "code": "SPA", "display": "Spanish"}
     assert after == [{"language": {"coding": [coding], "text": "Spanish"}}]
 
 
-def test_codings_that_say_the_new_value_stay() -> None:
+def test_a_push_keeps_codings_of_the_same_value() -> None:
     codings = [{"system": "http://x.org", "code": "1"}, {"system": "urn:ietf:bcp:47", "code": "es"}]
-    there = {"communication": [{"language": {"coding": codings, "text": "Spanish"}}]}
-    assert push(there, language="Spanish").resource == record("patient", **there)
+    existing = {"communication": [{"language": {"coding": codings, "text": "Spanish"}}]}
+    assert push(existing, language="Spanish").resource == record("patient", **existing)
 
 
 # -- 6: several categories
@@ -440,14 +440,14 @@ def test_codings_that_say_the_new_value_stay() -> None:
         ([text("Mixed")], None),
     ],
 )
-def test_all_categories_are_told(parts: list[Json], value: str | None) -> None:
+def test_all_race_categories_are_mapped_in_one_value(parts: list[Json], value: str | None) -> None:
     assert pull("patient", extension=[race(*parts)]).row["race"] == value
 
 
 @pytest.mark.parametrize(
     ("value", "after"),
     [
-        ("White; Asian", [WHITE, DETAIL, ASIAN, text("Mixed")]),  # nothing changed: nothing is written
+        ("White; Asian", [WHITE, DETAIL, ASIAN, text("Mixed")]),  # nothing changed
         ("Asian; White", [WHITE, DETAIL, ASIAN, text("Mixed")]),
         ("White", [WHITE, DETAIL, text("White")]),
         ("White; Asian; Other Race", [WHITE, DETAIL, ASIAN, text("White; Asian; Other Race"), "new"]),
@@ -459,11 +459,11 @@ def test_a_push_changes_only_the_categories_that_the_crm_changed(value: str, aft
     assert composed.resource["extension"] == [race(*(new if part == "new" else part for part in after))]
 
 
-def test_several_details_travel_both_ways() -> None:
+def test_several_details_are_pulled_and_pushed() -> None:
     parts = [category("2182-4", "Cuban", "detailed"), category("2184-0", "Dominican", "detailed")]
-    there = {"extension": [{"url": f"{US_CORE}us-core-ethnicity", "extension": parts}]}
-    assert pull("patient", **there).row["ethnicity_detail"] == "Cuban; Dominican"
-    after = push(there, ethnicity_detail="Dominican").resource["extension"][0]["extension"]
+    existing = {"extension": [{"url": f"{US_CORE}us-core-ethnicity", "extension": parts}]}
+    assert pull("patient", **existing).row["ethnicity_detail"] == "Cuban; Dominican"
+    after = push(existing, ethnicity_detail="Dominican").resource["extension"][0]["extension"]
     assert after == parts[1:]
 
 
@@ -488,7 +488,9 @@ def participant(reference: str, *codes: str) -> Json:
         ([participant("#role", "PPRF")], "Practitioner/inside"),
     ],
 )
-def test_who_sees_the_patient(participants: list[Json], practitioner: str | None) -> None:
+def test_the_practitioner_is_the_primary_performer_or_the_attender(
+    participants: list[Json], practitioner: str | None
+) -> None:
     role = {"resourceType": "PractitionerRole", "id": "role", "practitioner": {"reference": "Practitioner/inside"}}
     assert pull("encounter", participant=participants, contained=[role]).row["practitioner"] == practitioner
 
@@ -501,9 +503,11 @@ def test_who_sees_the_patient(participants: list[Json], practitioner: str | None
         (["Practitioner/a/_history/2", "Practitioner/b"], "Practitioner/a"),
     ],
 )
-def test_an_organization_is_no_general_practitioner(references: list[str], practitioner: str | None) -> None:
-    there = [{"reference": each} for each in references]
-    assert pull("patient", generalPractitioner=there).row["practitioner"] == practitioner
+def test_an_organization_is_not_mapped_as_the_general_practitioner(
+    references: list[str], practitioner: str | None
+) -> None:
+    existing = [{"reference": each} for each in references]
+    assert pull("patient", generalPractitioner=existing).row["practitioner"] == practitioner
 
 
 @pytest.mark.parametrize(
@@ -516,7 +520,7 @@ def test_an_organization_is_no_general_practitioner(references: list[str], pract
         (["completed", "completed"], "Location/0"),
     ],
 )
-def test_where_the_patient_is(states: list[str | None], location: str) -> None:
+def test_the_location_is_the_one_that_is_not_completed(states: list[str | None], location: str) -> None:
     places = [
         {"location": {"reference": f"Location/{at}"}, **({"status": state} if state else {})}
         for at, state in enumerate(states)
@@ -532,7 +536,9 @@ def test_where_the_patient_is(states: list[str | None], location: str) -> None:
         ([{"reference": "Organization/o"}], None, "Organization/o"),
     ],
 )
-def test_the_payor_that_has_a_name(payors: list[Json], payer: str | None, reference: str | None) -> None:
+def test_the_payer_is_the_first_payor_that_has_a_name(
+    payors: list[Json], payer: str | None, reference: str | None
+) -> None:
     row = pull("insurance", payor=payors).row
     assert (row["payer"], row["payer_reference"]) == (payer, reference)
 
@@ -543,7 +549,7 @@ NULL = ["0001-01-01", "1899-12-30", "1900-01-01", "9999-12-31", "1899-12-31T04:0
 
 
 @pytest.mark.parametrize("null", [*NULL, "9999-12-31T23:59:59.999-05:00", "0001", "9999"])
-def test_a_null_date_is_nothing_in_every_column(null: str) -> None:
+def test_a_null_date_is_null_in_every_column(null: str) -> None:
     patient = pull("patient", birthDate=null[:10], deceasedDateTime=null)
     assert [patient.row[name] for name in ("birth_date", "deceased", "deceased_on")] == [None] * 3
     assert patient.warnings == []
@@ -554,14 +560,14 @@ def test_a_null_date_is_nothing_in_every_column(null: str) -> None:
 
 
 @pytest.mark.parametrize(("day", "deceased"), [("2020", True), ("2020-05", True), ("1900", True), ("2020-05-06", True)])
-def test_a_year_still_means_deceased(day: str, deceased: bool) -> None:
+def test_a_partial_date_of_death_still_means_deceased(day: str, deceased: bool) -> None:
     mapped = pull("patient", deceasedDateTime=day)
     assert mapped.row["deceased"] is deceased
     assert [problem.column for problem in mapped.warnings] == (["deceased_on"] if len(day) < 10 else [])
 
 
 @pytest.mark.parametrize(("born", "day"), [("1970", None), ("1970-02", None), ("1970-02-03", "1970-02-03")])
-def test_a_birth_date_of_a_year_only_lets_the_patient_in(born: str, day: str | None) -> None:
+def test_a_partial_birth_date_is_a_warning_and_not_a_reject(born: str, day: str | None) -> None:
     mapped = pull("patient", birthDate=born, name=[{"family": "Roe"}])
     assert mapped.row["birth_date"] == day
     assert [(problem.column, problem.rule) for problem in mapped.warnings] == (
@@ -582,13 +588,13 @@ def test_a_null_date_of_the_crm_is_not_sent(null: str) -> None:
         ("2023-05-16T15:00", "2023-05-16T19:00:00+00:00"),
     ],
 )
-def test_a_time_without_offset_is_the_practice_s(time: str, utc: str) -> None:
+def test_a_time_without_an_offset_is_in_the_practices_time_zone(time: str, utc: str) -> None:
     resource = record("encounter", period={"start": time})
     assert judge(resource, MAPPERS["encounter"].elements)[0] == []
     assert MAPPERS["encounter"].row(resource).row["start_time"] == utc
 
 
-# -- 9: errors in elements that nobody maps; names
+# -- 9: errors in elements that no column uses; names
 
 
 @pytest.mark.parametrize(
@@ -605,7 +611,9 @@ def test_a_time_without_offset_is_the_practice_s(time: str, utc: str) -> None:
         ("insurance", {"costToBeneficiary": [{}]}, "Coverage.costToBeneficiary[0]"),
     ],
 )
-def test_an_error_that_nobody_maps_is_reported_and_costs_nothing(name: str, elements: Json, place: str) -> None:
+def test_an_error_in_an_element_that_no_column_uses_is_reported_and_rejects_nothing(
+    name: str, elements: Json, place: str
+) -> None:
     wrong, spared = judge(record(name, **elements), MAPPERS[name].elements)
     assert wrong == []
     assert spared
@@ -617,7 +625,7 @@ def test_an_error_that_nobody_maps_is_reported_and_costs_nothing(name: str, elem
     [
         ("patient", {"birthDate": "x"}),
         ("patient", {"name": [{"family": ["Roe"]}]}),
-        ("patient", {"name": [{"period": {"end": "x"}}]}),  # it decides which name counts
+        ("patient", {"name": [{"period": {"end": "x"}}]}),  # the period decides which name is current
         ("patient", {"telecom": [{"system": "phon e", "value": 1}]}),
         ("patient", {"maritalStatus": {"coding": [{"code": 1}]}}),
         ("patient", {"extension": [{"url": f"{US_CORE}us-core-birthsex", "valueCode": 1}]}),
@@ -625,7 +633,7 @@ def test_an_error_that_nobody_maps_is_reported_and_costs_nothing(name: str, elem
         ("insurance", {"beneficiary": "Patient/p"}),
     ],
 )
-def test_an_error_in_what_is_mapped_rejects(name: str, elements: Json) -> None:
+def test_an_error_in_an_element_that_a_column_uses_rejects_the_record(name: str, elements: Json) -> None:
     assert judge(record(name, **elements), MAPPERS[name].elements)[0] != []
 
 
@@ -639,13 +647,15 @@ def test_an_error_in_what_is_mapped_rejects(name: str, elements: Json) -> None:
         ({"family": "Roe", "text": "Ann Roe"}, "Roe", None),
     ],
 )
-def test_a_name_enters_as_far_as_it_says_its_parts(name: Json, last: str | None, first: str | None) -> None:
+def test_the_parts_of_a_name_are_mapped_as_far_as_they_are_known(
+    name: Json, last: str | None, first: str | None
+) -> None:
     row = pull("patient", name=[name]).row
     assert (row["last_name"], row["first_name"]) == (last, first)
 
 
 @pytest.mark.parametrize("name", ["王小明", "Ann Roe", "Roe, Ann, Jr.", "Roe,"])
-def test_a_name_that_cannot_be_split_is_refused_by_its_path(name: str) -> None:
+def test_a_name_text_that_cannot_be_split_is_a_reject_that_does_not_quote_it(name: str) -> None:
     problems = MAPPERS["patient"].row(record("patient", name=[{"text": name}])).problems
     assert {problem.rule for problem in problems} == {"name.text"}
     assert not any(name in problem.reason for problem in problems)
@@ -656,7 +666,7 @@ def test_a_name_that_cannot_be_split_is_refused_by_its_path(name: str) -> None:
 PHONE = '      - {name: NAME, label: N, path: "PATH", type: string, sync: both}\n'
 
 
-def two(one: str, other: str) -> str:
+def two_columns(one: str, other: str) -> str:
     return PHONE.replace("NAME", "one").replace("PATH", one) + PHONE.replace("NAME", "two").replace("PATH", other)
 
 
@@ -679,11 +689,11 @@ MOBILE = "telecom.where(system='phone' and use='mobile').value"
         ("extension('u').value.ofType(string)", "extension('u').value.ofType(code)"),
     ],
 )
-def test_writes_that_can_meet_are_refused_with_both_lines(
+def test_two_columns_that_can_write_to_one_place_are_refused_with_both_lines(
     mapping_of: Callable[..., Mapping], one: str, other: str
 ) -> None:
     with pytest.raises(MappingError, match=r"mine\.yaml:9:9: 'two' and 'one' of line 8 can write to the same place"):
-        mapping_of(two(one, other))
+        mapping_of(two_columns(one, other))
 
 
 @pytest.mark.parametrize(
@@ -698,13 +708,15 @@ def test_writes_that_can_meet_are_refused_with_both_lines(
         ("maritalStatus.text", "maritalStatus.coding.first().code"),
     ],
 )
-def test_writes_that_cannot_meet_are_fine(mapping_of: Callable[..., Mapping], one: str, other: str) -> None:
-    assert len(mapping_of(two(one, other)).pushed) == 2
+def test_two_columns_that_cannot_write_to_one_place_are_accepted(
+    mapping_of: Callable[..., Mapping], one: str, other: str
+) -> None:
+    assert len(mapping_of(two_columns(one, other)).pushed) == 2
 
 
-def test_the_file_says_which_one_writes(mapping_of: Callable[..., Mapping]) -> None:
+def test_write_path_decides_which_column_writes_to_a_place(mapping_of: Callable[..., Mapping]) -> None:
     home = "telecom.where(system='phone' and use='home').value"
-    columns = two(f"{home} | {MOBILE}", MOBILE).replace("sync: both", f'write_path: "{home}", sync: both', 1)
+    columns = two_columns(f"{home} | {MOBILE}", MOBILE).replace("sync: both", f'write_path: "{home}", sync: both', 1)
     composer = Composer(mapping_of(columns))
     mobile = {"system": "phone", "use": "mobile", "value": "2"}
     composed = composer.resource({"one": "1"}, into={"resourceType": "Patient", "telecom": [mobile]})
@@ -712,7 +724,7 @@ def test_the_file_says_which_one_writes(mapping_of: Callable[..., Mapping]) -> N
 
 
 @pytest.mark.parametrize("name", ["patient"])
-def test_no_two_of_the_project_s_own_columns_can_meet(name: str) -> None:
+def test_no_two_shipped_columns_can_write_to_one_place(name: str) -> None:
     from ecw.mapping.definition.overlap import overlaps
 
     pushed = load_mapping(name).pushed

@@ -1,4 +1,4 @@
-"""The twenty published cases beside the project: real shapes that once failed, and what should come of each."""
+"""The published cases in shared/data/cases: real shapes that once failed, and the expected result of each."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ SPARED = {
 
 @pytest.fixture
 def case(shared_data: Path) -> Callable[[str], Json]:
-    """One case, by its file's name."""
+    """Return a function that reads a case by its file's name."""
 
     def read(name: str) -> Json:
         path = shared_data / "cases" / f"{name}.json"
         if not path.is_file():
             pytest.skip(f"../shared/data has no case {name}")
-        found: Json = orjson.loads(path.read_bytes())
-        return found
+        content: Json = orjson.loads(path.read_bytes())
+        return content
 
     return read
 
@@ -78,7 +78,7 @@ def mapper_of(case: Json) -> Mapper:
 
 
 def pushed(case: Json) -> Json:
-    """What a push of the case's columns makes of its resource; nothing of it is a problem, and it reads back."""
+    """Return the case's resource after a push of its columns, which must have no problems and be read back."""
     composer = Composer(load_mapping("patient"))
     composed = composer.resource(case["push"], into=case["resource"])
     assert composed.problems == []
@@ -87,53 +87,53 @@ def pushed(case: Json) -> Json:
     return composed.resource
 
 
-def test_no_case_is_left_out(shared_data: Path) -> None:
+def test_every_case_has_a_test(shared_data: Path) -> None:
     found = {path.stem for path in (shared_data / "cases").glob("*.json")}
     assert len(found) >= 20
     assert found == {*ROWS, "patient-name-text-only"}
 
 
 @pytest.mark.parametrize("name", sorted(ROWS))
-def test_a_case_enters_with(name: str, case: Callable[[str], Json]) -> None:
-    given = case(name)
-    mapper = mapper_of(given)
-    wrong, spared = judge(given["resource"], mapper.elements)
-    mapped = mapper.row(given["resource"])
+def test_a_case_is_mapped_to_the_expected_row(name: str, case: Callable[[str], Json]) -> None:
+    example = case(name)
+    mapper = mapper_of(example)
+    wrong, spared = judge(example["resource"], mapper.elements)
+    mapped = mapper.row(example["resource"])
     assert (wrong, mapped.problems) == ([], [])
     assert {column: mapped.row[column] for column in ROWS[name]} == ROWS[name]
     assert [problem.column for problem in mapped.warnings] == WARNED.get(name, [])
     assert [problem.reason for problem in spared] == ([SPARED[name]] if name in SPARED else [])
 
 
-def test_a_name_that_is_a_text_is_refused_by_its_path(case: Callable[[str], Json]) -> None:
-    given = case("patient-name-text-only")
-    problems = mapper_of(given).row(given["resource"]).problems
+def test_a_name_that_is_only_a_text_is_rejected(case: Callable[[str], Json]) -> None:
+    example = case("patient-name-text-only")
+    problems = mapper_of(example).row(example["resource"]).problems
     assert {problem.rule for problem in problems} == {"name.text"}
     assert all("name.text" in problem.reason for problem in problems)
 
 
-def test_a_versioned_beneficiary_fits_its_search(case: Callable[[str], Json]) -> None:
+def test_a_versioned_beneficiary_belongs_to_its_search(case: Callable[[str], Json]) -> None:
     unit: SearchRequest = of_patient("p1")
     assert unit.holds is not None
     assert unit.holds(case("coverage-beneficiary-versioned")["resource"])
 
 
-def test_a_null_date_is_no_death(case: Callable[[str], Json]) -> None:
+def test_a_null_date_of_death_does_not_mark_the_patient_deceased(case: Callable[[str], Json]) -> None:
     assert what_became(case("deceased-null-date-of-sql-server")["resource"]) is None
 
 
-def test_a_day_of_death_stays(case: Callable[[str], Json]) -> None:
-    given = case("deceased-date-then-crm-says-deceased")
-    assert pushed(given) == given["resource"]
+def test_a_push_of_deceased_keeps_the_date_of_death(case: Callable[[str], Json]) -> None:
+    example = case("deceased-date-then-crm-says-deceased")
+    assert pushed(example) == example["resource"]
 
 
-def test_no_time_of_birth_is_left_on_another_day(case: Callable[[str], Json]) -> None:
+def test_a_push_of_another_birth_date_removes_the_time_of_birth(case: Callable[[str], Json]) -> None:
     resource = pushed(case("birth-time"))
     assert resource["birthDate"] == "1980-02-04"
     assert "_birthDate" not in resource
 
 
-def test_no_coding_of_the_old_language_is_left(case: Callable[[str], Json]) -> None:
+def test_a_push_of_another_language_removes_the_old_codings(case: Callable[[str], Json]) -> None:
     assert pushed(case("language-local-coding-first"))["communication"] == [
         {
             "language": {
@@ -145,14 +145,14 @@ def test_no_coding_of_the_old_language_is_left(case: Callable[[str], Json]) -> N
     ]
 
 
-def test_an_ended_address_is_left_alone(case: Callable[[str], Json]) -> None:
-    given = case("patient-name-and-address-ended")
-    old, new = pushed(given)["address"]
-    assert old == given["resource"]["address"][0]
-    assert new == given["resource"]["address"][1] | {"line": ["9 Next Rd"]}
+def test_a_push_does_not_change_an_address_that_has_ended(case: Callable[[str], Json]) -> None:
+    example = case("patient-name-and-address-ended")
+    old, new = pushed(example)["address"]
+    assert old == example["resource"]["address"][0]
+    assert new == example["resource"]["address"][1] | {"line": ["9 Next Rd"]}
 
 
-def test_categories_and_text_agree(case: Callable[[str], Json]) -> None:
+def test_a_push_of_another_race_replaces_categories_and_text(case: Callable[[str], Json]) -> None:
     [race] = pushed(case("race-three-categories"))["extension"]
     assert race["extension"] == [
         {
@@ -163,7 +163,7 @@ def test_categories_and_text_agree(case: Callable[[str], Json]) -> None:
     ]
 
 
-def test_texts_say_what_the_parts_say(case: Callable[[str], Json]) -> None:
+def test_a_push_updates_the_texts_of_name_and_address(case: Callable[[str], Json]) -> None:
     resource = pushed(case("text-beside-parts"))
     assert resource["name"][0]["text"] == "Doe Ann Mae"
     assert resource["address"][0]["text"] == "9 New Rd, Salem MA 02118"

@@ -1,7 +1,7 @@
-"""Laws of a push, on whatever FHIR allows.
+"""Laws of a push, for any resource that FHIR allows.
 
-After a push of changed columns the written value is read back, nothing contradicts it, and everything else of the
-resource is as it was.
+After a push of changed columns a pull reads the written values, nothing contradicts them, and the rest of the
+resource is unchanged.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ CHANGES: dict[str, Any] = {
     "birth_sex": "Female",
     "default_location": "Location/z",
 }
-# The element that a column lies in: what lies outside of those that were pushed stays as it was.
+# The element that each column belongs to: elements of columns that were not pushed must not change.
 ELEMENTS = {
     "active": "active",
     "last_name": "name",
@@ -68,8 +68,8 @@ PUSHES = st.sets(st.sampled_from(sorted(CHANGES)), min_size=1, max_size=4)
 
 
 def with_companions(resource: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Put beside the values what says them in other words."""
-    said = [{"url": f"{STANDARD}data-absent-reason", "valueCode": "unknown"}, {"url": "http://example.org/kept"}]
+    """Add texts, extensions and a time of birth that repeat or qualify the values."""
+    extensions = [{"url": f"{STANDARD}data-absent-reason", "valueCode": "unknown"}, {"url": "http://example.org/kept"}]
     if seed % 2 and "birthDate" in resource:
         resource["_birthDate"] = {
             "extension": [{"url": BIRTH_TIME, "valueDateTime": f"{resource['birthDate']}T01:00:00Z"}]
@@ -80,7 +80,7 @@ def with_companions(resource: dict[str, Any], seed: int) -> dict[str, Any]:
                 f"{name.get('family', '')} {' '.join(each for each in name.get('given', ()) if each)}".strip()
             )
         if seed % 5 == 0 and "given" in name:
-            name["_given"] = [{"extension": deepcopy(said)} for _ in name["given"]]
+            name["_given"] = [{"extension": deepcopy(extensions)} for _ in name["given"]]
     for address in resource.get("address", ()):
         if seed % 3:
             address["text"] = ", ".join([*address.get("line", ()), address.get("city", "")])
@@ -92,43 +92,42 @@ PATIENTS = st.builds(with_companions, resources("Patient"), st.integers(0, 29))
 
 @given(resource=PATIENTS, names=PUSHES)
 @settings(max_examples=examples(300), derandomize=True)
-def test_what_was_pushed_is_read_back_and_the_rest_is_as_it_was(resource: dict[str, Any], names: set[str]) -> None:
+def test_pushed_values_are_read_back_and_the_rest_is_unchanged(resource: dict[str, Any], names: set[str]) -> None:
     before = deepcopy(resource)
     row = {name: CHANGES[name] for name in names}
     composed = COMPOSER.resource(row, into=resource)
     failed = {problem.column for problem in composed.problems}
     after = composed.resource
-    assert resource == before  # what eCW has is not touched itself
-    # What was put is what is read.
+    assert resource == before  # the argument itself is not changed
     for name in names - failed:
-        assert present(name, after) == CHANGES[name], name
-    # Elements that no pushed column lies in are as they were, with their companions.
-    touched = {ELEMENTS.get(name, "address" if name in ADDRESS else "extension") for name in names}
+        assert read_column(name, after) == CHANGES[name], name
+    # Elements of columns that were not pushed are unchanged, with their companions.
+    pushed_elements = {ELEMENTS.get(name, "address" if name in ADDRESS else "extension") for name in names}
     for key in before.keys() | after.keys():
-        if not any(key.lstrip("_").startswith(element) for element in touched):
+        if not any(key.lstrip("_").startswith(element) for element in pushed_elements):
             assert after.get(key) == before.get(key), key
-    for kind in touched & {"name", "telecom", "address", "communication"}:
-        others_are_as_they_were(before.get(kind, []), after.get(kind, []), names, kind)
-    nothing_contradicts(before, after, names - failed)
+    for kind in pushed_elements & {"name", "telecom", "address", "communication"}:
+        assert_other_elements_are_unchanged(before.get(kind, []), after.get(kind, []), names, kind)
+    assert_no_contradiction(before, after, names - failed)
 
 
 ADDRESS = {"address_line1", "city", "state", "postal_code", "country"}
-# At most so many elements of a list change, and the others not at all.
+# The number of elements of a list that may change.
 AT_MOST = {"name": 1, "address": 1, "communication": 1}
 
 
-def others_are_as_they_were(before: list[Any], after: list[Any], names: set[str], kind: str) -> None:
+def assert_other_elements_are_unchanged(before: list[Any], after: list[Any], names: set[str], kind: str) -> None:
     changed = sum(1 for old, new in zip(before, after, strict=False) if old != new) + abs(len(after) - len(before))
     assert len(after) >= len(before)
     assert changed <= AT_MOST.get(kind, len(names))
 
 
-def nothing_contradicts(before: dict[str, Any], after: dict[str, Any], names: set[str]) -> None:
+def assert_no_contradiction(before: dict[str, Any], after: dict[str, Any], names: set[str]) -> None:
     if "birth_date" in names:
-        told = [
+        birth_times = [
             each.get("valueDateTime", "") for each in companion(after, "_birthDate") if each.get("url") == BIRTH_TIME
         ]
-        assert all(time.startswith(CHANGES["birth_date"]) for time in told)
+        assert all(time.startswith(CHANGES["birth_date"]) for time in birth_times)
     if names & {"last_name", "first_name", "suffix"}:
         for old, name in zip(before.get("name", ()), after["name"], strict=False):
             if old != name and "text" in name:
@@ -141,8 +140,8 @@ def nothing_contradicts(before: dict[str, Any], after: dict[str, Any], names: se
                 parts = ("line", "city", "state", "postalCode", "country", "district")
                 assert words(address["text"]) <= words([address.get(part) for part in parts])
     if "marital_status" in names:
-        means = [PATIENT.crosswalks["marital_status"].value_of(each) for each in after["maritalStatus"]["coding"]]
-        assert set(means) == {CHANGES["marital_status"]}
+        meanings = [PATIENT.crosswalks["marital_status"].value_of(each) for each in after["maritalStatus"]["coding"]]
+        assert set(meanings) == {CHANGES["marital_status"]}
         assert after["maritalStatus"]["text"] == CHANGES["marital_status"]
     if "deceased" in names:
         assert [key for key in after if key.startswith("deceased")] == ["deceasedBoolean"]
@@ -165,23 +164,23 @@ def texts(value: Any) -> Iterator[str]:
         yield str(value)
 
 
-def present(name: str, resource: dict[str, Any]) -> Any:
+def read_column(name: str, resource: dict[str, Any]) -> Any:
     return COMPOSER.present(PATIENT.column(name), resource)
 
 
 @given(resource=PATIENTS)
 @settings(max_examples=examples(100), derandomize=True)
-def test_all_pushed_columns_together_are_all_read_back(resource: dict[str, Any]) -> None:
+def test_all_columns_pushed_together_are_read_back(resource: dict[str, Any]) -> None:
     composed = COMPOSER.resource(CHANGES, into=resource)
     failed = {problem.column for problem in composed.problems}
-    assert {name: present(name, composed.resource) for name in CHANGES.keys() - failed} == {
+    assert {name: read_column(name, composed.resource) for name in CHANGES.keys() - failed} == {
         name: value for name, value in CHANGES.items() if name not in failed
     }
 
 
 @given(resource=PATIENTS, names=PUSHES)
 @settings(max_examples=examples(100), derandomize=True)
-def test_pushing_twice_is_pushing_once(resource: dict[str, Any], names: set[str]) -> None:
+def test_a_second_push_of_the_same_row_changes_nothing(resource: dict[str, Any], names: set[str]) -> None:
     row = {name: CHANGES[name] for name in names}
     once = COMPOSER.resource(row, into=resource)
     if not once.problems:
@@ -191,7 +190,9 @@ def test_pushing_twice_is_pushing_once(resource: dict[str, Any], names: set[str]
 
 @given(resource=PATIENTS, names=PUSHES)
 @settings(max_examples=examples(100), derandomize=True)
-def test_an_element_without_what_the_profile_demands_does_not_stay(resource: dict[str, Any], names: set[str]) -> None:
+def test_a_cleared_resource_keeps_no_element_without_the_members_that_the_profile_requires(
+    resource: dict[str, Any], names: set[str]
+) -> None:
     filled = COMPOSER.resource(CHANGES).resource
     cleared = COMPOSER.resource({}, into=filled, clear=names).resource
     assert all(each.get("system") and each.get("value") for each in cleared.get("telecom", ()))
@@ -203,15 +204,15 @@ def test_an_element_without_what_the_profile_demands_does_not_stay(resource: dic
 
 
 def with_siblings(resource: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Put another address, phone, e-mail and language beside those that are there: of a later use, before or after."""
+    """Add another address, phone, e-mail and language of lower precedence, before or after the existing ones."""
     others: dict[str, list[dict[str, Any]]] = {
         "address": [{"line": ["7 Other St"], "city": "Auburn"}, {"use": "temp", "line": ["8 Hotel"], "city": "Paris"}],
         "telecom": [{"system": "phone", "value": "1"}, {"system": "email", "use": "work", "value": "w@example.org"}],
         "communication": [{"language": {"coding": [{"system": "urn:ietf:bcp:47", "code": "fr"}]}}],
     }
     for name, more in others.items():
-        there = resource.get(name, [])
-        resource[name] = [*more, *there] if seed % 2 else [*there, *more]
+        existing = resource.get(name, [])
+        resource[name] = [*more, *existing] if seed % 2 else [*existing, *more]
     return resource
 
 
@@ -220,8 +221,8 @@ def with_siblings(resource: dict[str, Any], seed: int) -> dict[str, Any]:
     name=st.sampled_from(sorted(CHANGES.keys() - {"last_name"})),
 )
 @settings(max_examples=examples(400), derandomize=True)
-def test_what_was_cleared_is_not_read_from_a_sibling(resource: dict[str, Any], name: str) -> None:
+def test_a_cleared_column_is_not_read_from_a_sibling(resource: dict[str, Any], name: str) -> None:
     filled = COMPOSER.resource({name: CHANGES[name]}, into=resource).resource
-    before = {other: present(other, filled) for other in CHANGES}
+    before = {other: read_column(other, filled) for other in CHANGES}
     cleared = COMPOSER.resource({}, into=filled, clear=[name]).resource
-    assert {other: present(other, cleared) for other in CHANGES} == before | {name: None}
+    assert {other: read_column(other, cleared) for other in CHANGES} == before | {name: None}

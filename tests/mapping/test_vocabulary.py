@@ -1,4 +1,4 @@
-"""include/mappings/README.md says what the code knows, word for word."""
+"""include/mappings/README.md explains every key and value with the text of the code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEYS = [
 ]
 README = (mappings_folder() / "README.md").read_text()
 ROW = re.compile(r"^\| `(\w+)` \| (.+?) \|$", re.MULTILINE)
-WORDS = {
+KEYS_AND_VALUES = {
     **{key: text for keys in KEYS for key, text in keys.items()},
     **TYPES,
     **SYNC,
@@ -26,11 +26,10 @@ WORDS = {
 }
 
 
-def test_every_word_is_explained_as_the_code_explains_it() -> None:
-    told = ROW.findall(README)
-    rows = {(word, text.replace(" (the default)", "")) for word, text in told if text}
+def test_every_key_and_value_has_the_text_of_the_code() -> None:
+    rows = {(word, text.replace(" (the default)", "")) for word, text in ROW.findall(README) if text}
     headers = {"type", "sync", "on_conflict", "update", "clean", "unmapped"}
-    assert {word for word, _ in rows} == set(WORDS) | {"column"}
+    assert {word for word, _ in rows} == set(KEYS_AND_VALUES) | {"column"}
     for word, text in rows:
         options = [words[word] for words in KEYS if word in words]
         options += [words[word] for words in (TYPES, SYNC, ON_CONFLICT, UPDATE, UNMAPPED) if word in words]
@@ -39,9 +38,9 @@ def test_every_word_is_explained_as_the_code_explains_it() -> None:
     assert headers <= set(re.findall(r"^\| `(\w+)` \| \|$", README, re.MULTILINE))
 
 
-def test_it_is_one_page() -> None:
+def test_the_page_has_at_most_140_lines() -> None:
     assert len(README.splitlines()) <= 140
 
 
-def test_every_cleaning_function_says_what_it_does() -> None:
+def test_every_cleaning_function_has_a_docstring() -> None:
     assert all(cleaner.__doc__ for cleaner in CLEANERS.values())

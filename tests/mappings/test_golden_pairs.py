@@ -1,6 +1,6 @@
-"""Every pair in the folders beside this file: what eCW has, and what the CRM has of it.
+"""Every pair in the folders beside this file: a resource of eCW and the row of the CRM.
 
-`resource` and `row`: a pull. `row`, `into` (what eCW has, if it has it) and `sent`: a push.
+`resource` and `row`: a pull. `row`, `into` (eCW's resource before, if any) and `sent`: a push.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PUSHES = [name for name, pair in PAIRS.items() if "sent" in pair]
 
 
 @pytest.mark.parametrize("name", PULLS)
-def test_pull(name: str) -> None:
+def test_a_pulled_resource_gives_the_row_of_its_pair(name: str) -> None:
     pair = PAIRS[name]
     mapped = Mapper(load_mapping(name.split("/")[0])).row(pair["resource"])
     assert [f"{problem.column}: {problem.rule}" for problem in mapped.problems] == pair.get("rejected_for", [])
@@ -32,7 +32,7 @@ def test_pull(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PUSHES)
-def test_push(name: str) -> None:
+def test_a_pushed_row_gives_the_resource_of_its_pair(name: str) -> None:
     pair = PAIRS[name]
     composed = Composer(load_mapping(name.split("/")[0])).resource(pair["row"], into=pair.get("into"))
     assert composed.problems == []
@@ -51,7 +51,7 @@ def test_every_mapping_file_has_pairs_in_its_directions() -> None:
     assert {name.split("/")[0] for name in PUSHES} == {name for name, mapping in mappings.items() if mapping.pushed}
 
 
-def test_the_pairs_show_every_column() -> None:
+def test_the_pairs_have_every_column() -> None:
     shown = {(name.split("/")[0], column) for name, pair in PAIRS.items() for column in pair["row"]}
     mapped = {(name, column.name) for name, mapping in all_mappings().items() for column in mapping.columns}
     assert mapped - shown == set(), "no pair has these columns: add the FHIR element and its value to a pair"

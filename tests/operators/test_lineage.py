@@ -1,4 +1,4 @@
-"""What OpenLineage gets of a load and of a push, and that neither needs it."""
+"""The OpenLineage events of a load and of a push; both also work without OpenLineage."""
 
 from __future__ import annotations
 
@@ -51,10 +51,8 @@ def test_a_fhir_type_is_named_by_its_server_and_path() -> None:
 
 
 @on_sqlite
-def test_every_column_of_a_load_says_which_element_it_is_made_of(
-    pull: Pulling, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The events are written by hand here, as only a task of Airflow may emit them; the next test lets it."""
+def test_the_event_of_a_load_names_the_element_of_every_column(pull: Pulling, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow's functions are replaced here, because only a task may emit events; the last test runs real tasks."""
     sent: list[dict[str, Any]] = []
     api = "airflow.providers.openlineage.api"
     monkeypatch.setattr(f"{api}.is_openlineage_active", lambda: True)
@@ -65,10 +63,10 @@ def test_every_column_of_a_load_says_which_element_it_is_made_of(
 
     [output] = sent
     mapping = mapping_of(run, "location")
-    made_of = output["facets"]["columnLineage"]["fields"]
-    assert set(made_of) == {column.name for column in mapping.pulled}
+    fields = output["facets"]["columnLineage"]["fields"]
+    assert set(fields) == {column.name for column in mapping.pulled}
     for column in mapping.pulled:
-        [element, *_] = made_of[column.name]["inputFields"]
+        [element, *_] = fields[column.name]["inputFields"]
         assert element["field"].endswith(column.path)
         assert element["name"].endswith("/Location")
     assert output["outputFacets"]["outputStatistics"]["rowCount"] == numbers["inserted"] > 0
@@ -78,7 +76,7 @@ def test_every_column_of_a_load_says_which_element_it_is_made_of(
 @pytest.mark.parametrize(
     ("dag_id", "kept"), [("ecw_push_patients__north", False), ("crm_vob", False), ("theirs", True)]
 )
-def test_the_form_of_a_run_is_in_no_event(dag_id: str, kept: bool, tmp_path: Path) -> None:
+def test_the_form_of_the_projects_runs_is_removed_from_events(dag_id: str, kept: bool, tmp_path: Path) -> None:
     file = tmp_path / "events"
     client = OpenLineageClient(config={"transport": transport(file)})
     run = {"dag_id": dag_id, "run_id": "manual__1", "conf": {"patients": ["4711"]}}
@@ -96,7 +94,7 @@ def test_the_form_of_a_run_is_in_no_event(dag_id: str, kept: bool, tmp_path: Pat
 
 
 def transport(file: Path) -> dict[str, Any]:
-    """Return the transport of the how-to, with a file in the place of the collector."""
+    """Return the transport of the how-to, with a file in place of the collector."""
     to_file = {"type": "file", "log_file_path": str(file), "append": True}
     return {"type": "transform", "transformer_class": FILTER, "transport": to_file}
 
@@ -145,13 +143,13 @@ def test_airflows_own_events_hold_the_datasets_and_no_id_of_a_form(pull: Pulling
     command = [sys.executable, "-c", RUN, str(ROOT / "dags"), runs]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     ended = [line for line in done.stdout.splitlines() if line.startswith(("ecw_pull ", "ecw_push_patients "))]
-    trouble = [line for line in done.stdout.splitlines() if "error" in line.lower() or "Next (" in line]
-    assert ended == ["ecw_pull success", "ecw_pull success", "ecw_push_patients success"], [*trouble[-20:], done.stderr]
+    errors = [line for line in done.stdout.splitlines() if "error" in line.lower() or "Next (" in line]
+    assert ended == ["ecw_pull success", "ecw_pull success", "ecw_push_patients success"], [*errors[-20:], done.stderr]
     assert chosen["ecw_id"] not in events.read_text()
 
-    found = [json.loads(line) for line in events.read_text().splitlines()]
+    emitted = [json.loads(line) for line in events.read_text().splitlines()]
     for job, table in (("ecw_pull.location.load", "/location"), ("ecw_push_patients.send", "/Patient")):
-        outputs = [one for event in found if event["job"]["name"] == job for one in event["outputs"]]
+        outputs = [one for event in emitted if event["job"]["name"] == job for one in event["outputs"]]
         [written] = [one for one in outputs if "columnLineage" in one.get("facets", {})]
         assert written["name"].endswith(table)
         assert written["outputFacets"]["outputStatistics"]["rowCount"] > 0

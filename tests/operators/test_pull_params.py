@@ -1,4 +1,4 @@
-"""What a filled-in form does, against the sandbox and both databases."""
+"""Runs with filled-in forms, against the sandbox and both databases."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ def form(pull: Pulling, **fields: Any) -> Any:
     return pull.begin("manual", options=fields)
 
 
-def number_of(patient: dict[str, Any]) -> str:
+def mr_number_of(patient: dict[str, Any]) -> str:
     return next(str(each["value"]) for each in patient["identifier"] if each["use"] == "secondary")
 
 
 @pytest.fixture
 def numbered(monkeypatch: pytest.MonkeyPatch, sandbox: RunningSandbox, keys: Keys, pull: Pulling) -> Pulling:
-    """Pulls whose forms may name patients by MR number."""
+    """Return a Pulling whose forms may name patients by MR number."""
     connect(monkeypatch, sandbox, keys, pull={"mr_numbers": True})
     return pull
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_an_mr_number_in_a_form_is_refused_by_its_line_and_an_id_of_either_side_is_not(
+def test_a_form_takes_ids_of_both_sides_and_refuses_mr_numbers_with_their_lines(
     pull: Pulling, sandbox: RunningSandbox, known: bool
 ) -> None:
-    somebody = sandbox.records("Patient")[7]
+    patient = sandbox.records("Patient")[7]
     if known:
-        inline_run.pull(form(pull, mode="patients", patients=[somebody["id"]]))
+        inline_run.pull(form(pull, mode="patients", patients=[patient["id"]]))
         [row] = pull.rows("SELECT crm_id FROM ecw_link WHERE resource = 'patient'")
         run = form(pull, mode="patients", patients=[row["crm_id"]])
-        assert plan.of(run)["options"]["ids"] == {"patient": [somebody["id"]]}
+        assert plan.of(run)["options"]["ids"] == {"patient": [patient["id"]]}
 
     with pytest.raises(ConfigurationError, match=r"1 of 2 are MR numbers \(line 2\).*`ecw find`") as refused:
-        form(pull, mode="patients", patients=[somebody["id"], number_of(somebody)])
+        form(pull, mode="patients", patients=[patient["id"], mr_number_of(patient)])
 
-    assert number_of(somebody) not in str(refused.value)
+    assert mr_number_of(patient) not in str(refused.value)
 
 
-def test_a_patient_by_mr_number_whom_the_crm_does_not_know_yet(numbered: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_new_patient_named_by_mr_number_is_pulled(numbered: Pulling, sandbox: RunningSandbox) -> None:
     pull = numbered
-    somebody = sandbox.records("Patient")[7]
+    patient = sandbox.records("Patient")[7]
 
-    run = form(pull, mode="patients", patients=[number_of(somebody)])
+    run = form(pull, mode="patients", patients=[mr_number_of(patient)])
     done = inline_run.pull(run)
 
     assert list(done) == ["patient", "insurance", "encounter"]
     assert (done["patient"]["fetched"], done["patient"]["inserted"]) == (1, 1)
-    assert [row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM patient")] == [somebody["id"]]
+    assert [row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM patient")] == [patient["id"]]
     assert pull.rows("SELECT patient_id FROM encounter WHERE patient_id IS NULL") == []
     assert pull.rows("SELECT * FROM ecw_cursor") == []
     states = {row["resource"]: row["state"] for row in steps.summary(run)}
@@ -70,22 +70,24 @@ def test_a_patient_by_mr_number_whom_the_crm_does_not_know_yet(numbered: Pulling
     assert steps.left_out(run) == list(RESOURCES)
 
 
-def test_the_crm_knows_the_number_and_eCW_is_not_asked(numbered: Pulling, sandbox: RunningSandbox) -> None:  # noqa: N802
+def test_an_mr_number_that_the_crm_has_needs_no_search_in_ecw(numbered: Pulling, sandbox: RunningSandbox) -> None:
     pull = numbered
-    somebody = sandbox.records("Patient")[7]
-    inline_run.pull(form(pull, mode="patients", patients=[somebody["id"]]))
-    searched = sandbox.served("search", "Patient")
+    patient = sandbox.records("Patient")[7]
+    inline_run.pull(form(pull, mode="patients", patients=[patient["id"]]))
+    searches = sandbox.served("search", "Patient")
 
-    run = form(pull, mode="patients", patients=[number_of(somebody), somebody["id"]])
+    run = form(pull, mode="patients", patients=[mr_number_of(patient), patient["id"]])
 
-    assert plan.of(run)["options"]["ids"] == {"patient": [somebody["id"]]}
-    assert sandbox.served("search", "Patient") == searched
+    assert plan.of(run)["options"]["ids"] == {"patient": [patient["id"]]}
+    assert sandbox.served("search", "Patient") == searches
 
 
 @on_sqlite
-def test_an_unknown_number_is_refused_by_its_line_and_not_told(numbered: Pulling, sandbox: RunningSandbox) -> None:
+def test_an_unknown_mr_number_is_refused_with_its_line_and_not_quoted(
+    numbered: Pulling, sandbox: RunningSandbox
+) -> None:
     pull = numbered
-    known = number_of(sandbox.records("Patient")[7])
+    known = mr_number_of(sandbox.records("Patient")[7])
 
     with pytest.raises(ConfigurationError, match=r"1 of 2 match nobody \(line 2\)") as error:
         form(pull, mode="patients", patients=[known, "99887766"])
@@ -96,33 +98,35 @@ def test_an_unknown_number_is_refused_by_its_line_and_not_told(numbered: Pulling
 
 @on_sqlite
 @pytest.mark.large_practice
-def test_a_practitioners_schedule_brings_their_patients(pull: Pulling, sandbox: RunningSandbox) -> None:
-    booked = sandbox.records("Encounter")
-    asked = booked[0]["participant"][0]["individual"]["reference"].removeprefix("Practitioner/")
-    theirs = [each for each in booked if asked in str(each["participant"])]
-    days = sorted(each["period"]["start"][:10] for each in theirs)
+def test_a_run_of_a_practitioners_schedule_pulls_its_visits_and_patients(
+    pull: Pulling, sandbox: RunningSandbox
+) -> None:
+    encounters = sandbox.records("Encounter")
+    practitioner = encounters[0]["participant"][0]["individual"]["reference"].removeprefix("Practitioner/")
+    visits = [each for each in encounters if practitioner in str(each["participant"])]
+    days = sorted(each["period"]["start"][:10] for each in visits)
 
     run = form(
         pull,
         mode="schedule",
-        practitioners=[asked],
+        practitioners=[practitioner],
         since=f"{days[0]}T00:00:00Z",
         until=f"{days[-1]}T23:59:00Z",
     )
     done = inline_run.pull(run)
 
-    patients = {each["subject"]["reference"].removeprefix("Patient/") for each in theirs}
-    assert {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM encounter")} == {each["id"] for each in theirs}
+    patients = {each["subject"]["reference"].removeprefix("Patient/") for each in visits}
+    assert {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM encounter")} == {each["id"] for each in visits}
     assert {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM patient")} == patients
     assert pull.rows("SELECT * FROM encounter WHERE patient_id IS NULL") == []
-    assert (done["encounter"]["fetched"], done["patient"]["fetched"]) == (len(theirs), len(patients))
-    assert sandbox.served("search", "Encounter") == -(-len(theirs) // 10), "the pages of one search"
-    again = inline_run.pull(form(pull, mode="schedule", practitioners=[asked]))
-    assert again["patient"]["fetched"] == 0, "they are here"
+    assert (done["encounter"]["fetched"], done["patient"]["fetched"]) == (len(visits), len(patients))
+    assert sandbox.served("search", "Encounter") == -(-len(visits) // 10), "the pages of one search"
+    again = inline_run.pull(form(pull, mode="schedule", practitioners=[practitioner]))
+    assert again["patient"]["fetched"] == 0, "the patients are loaded already"
 
 
 @on_sqlite
-def test_practitioners_who_are_nobody_refuse_the_form_with_their_lines(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_form_with_unknown_practitioners_is_refused_with_their_lines(pull: Pulling, sandbox: RunningSandbox) -> None:
     pull("practitioner")
     linked, *_ = sorted(each["id"] for each in sandbox.records("Practitioner"))
     fresh = sandbox.put(sandbox.record("Practitioner", linked) | {"id": "new-here"})["id"]
@@ -136,7 +140,9 @@ def test_practitioners_who_are_nobody_refuse_the_form_with_their_lines(pull: Pul
 
 
 @on_sqlite
-def test_only_insurance_finds_the_patients_that_are_linked(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_run_of_insurance_alone_links_it_to_the_patients_of_earlier_runs(
+    pull: Pulling, sandbox: RunningSandbox
+) -> None:
     pull("practitioner", "location", "patient")
 
     run = form(pull, resources=["insurance"])
@@ -149,10 +155,12 @@ def test_only_insurance_finds_the_patients_that_are_linked(pull: Pulling, sandbo
 
 
 @on_sqlite
-def test_one_resource_failing_at_once_does_not_stop_the_others(pull: Pulling, sandbox: RunningSandbox) -> None:
-    somebody = sandbox.records("Patient")[7]["id"]
+def test_a_resource_that_fails_in_an_inline_run_does_not_stop_the_others(
+    pull: Pulling, sandbox: RunningSandbox
+) -> None:
+    patient = sandbox.records("Patient")[7]["id"]
     sandbox.fault("gone", resource="Coverage")
-    run = form(pull, mode="patients", patients=[somebody])
+    run = form(pull, mode="patients", patients=[patient])
 
     with pytest.raises(RecordNotFound):
         inline_run.pull(run)
@@ -162,7 +170,7 @@ def test_one_resource_failing_at_once_does_not_stop_the_others(pull: Pulling, sa
 
 
 @on_sqlite
-def test_from_and_until_are_refused_where_no_search_takes_dates(pull: Pulling) -> None:
+def test_from_and_until_are_refused_if_no_search_of_the_run_takes_dates(pull: Pulling) -> None:
     window = {"since": "2026-11-01T00:00:00Z", "until": "2026-11-02T00:00:00Z"}
     with pytest.raises(ConfigurationError, match="no search of location, patient takes dates"):
         form(pull, resources=["location", "patient"], **window)
@@ -172,11 +180,11 @@ def test_from_and_until_are_refused_where_no_search_takes_dates(pull: Pulling) -
     assert (run["window_start"], run["window_end"]) == ("2026-11-01T00:00:00+00:00", "2026-11-02T00:00:00+00:00")
     pull.resource(run, "practitioner")
     pull.resource(run, "encounter")
-    assert pull.rows("SELECT * FROM ecw_cursor") == [], "it saw its own window alone"
+    assert pull.rows("SELECT * FROM ecw_cursor") == [], "a run of its own window moves no cursor"
 
 
 @pytest.mark.large_practice
-def test_a_dry_run_tells_the_numbers_and_moves_nothing(pull: Pulling, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_dry_run_reports_its_counts_and_writes_no_rows(pull: Pulling, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     run = form(pull, resources=["practitioner"], dry_run=True)
     assert {row["state"] for row in steps.summary(run)} == {"dry run, not ended", "not asked for"}
@@ -203,7 +211,7 @@ def test_a_dry_run_tells_the_numbers_and_moves_nothing(pull: Pulling, caplog: py
 
 
 @on_sqlite
-def test_a_backfill_looks_once_at_what_takes_no_dates(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_backfill_fetches_resources_without_date_searches_once(pull: Pulling, sandbox: RunningSandbox) -> None:
     first = pull.begin("backfill")
     with pytest.raises(SnapshotPending, match="still fetching the practitioners"):
         pull.begin("backfill")
@@ -213,7 +221,7 @@ def test_a_backfill_looks_once_at_what_takes_no_dates(pull: Pulling, sandbox: Ru
     assert list(plan.of(first)["resources"]) == list(RESOURCES)
     assert list(plan.of(second)["resources"]) == ["encounter"]
     assert plan.of(second)["resources"]["encounter"]["start"] == second["window_start"]
-    assert plan.of(first)["resources"]["insurance"]["start"] is None, "everybody's, once"
+    assert plan.of(first)["resources"]["insurance"]["start"] is None, "the insurance of every patient, once"
     for name in ("location", "patient", "insurance", "encounter"):
         pull.resource(first, name)
     pull.resource(second, "encounter")
@@ -225,7 +233,7 @@ def test_a_backfill_looks_once_at_what_takes_no_dates(pull: Pulling, sandbox: Ru
 
 
 @on_sqlite
-def test_a_dry_backfill_claims_nothing(pull: Pulling) -> None:
+def test_a_dry_run_of_a_backfill_claims_nothing(pull: Pulling) -> None:
     pull.begin("backfill", options={"dry_run": True})
 
     assert list(plan.of(pull.begin("backfill"))["resources"]) == list(RESOURCES)

@@ -1,4 +1,4 @@
-"""What a practice has of its own in the mappings: its time zone and its constants, from the connection."""
+"""A practice's own time zone and constants of the mappings, from its connection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def connect(monkeypatch: pytest.MonkeyPatch, mapping: Any) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_ECW_TEST", json.dumps(document))
 
 
-def test_the_connection_stands_in_for_what_the_files_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_connection_replaces_time_zone_and_constants_of_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
     connect(monkeypatch, {"time_zone": "America/Chicago", "identifier_system": "urn:oid:1.2"})
     [patient] = mappings_of("ecw_test", ["patient"])
     assert patient.time_zone == "America/Chicago"
@@ -26,7 +26,7 @@ def test_the_connection_stands_in_for_what_the_files_say(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("mapping", "told"),
+    ("mapping", "message"),
     [
         ({"identifier_sistem": "x"}, "did you mean 'identifier_system'"),
         ({"timezone": "America/Chicago"}, "did you mean 'time_zone'"),
@@ -34,9 +34,9 @@ def test_the_connection_stands_in_for_what_the_files_say(monkeypatch: pytest.Mon
         ({"constant": {"identifier_system": "x"}}, "JSON object of texts"),
     ],
 )
-def test_what_no_file_has_is_refused_when_a_run_begins(
-    monkeypatch: pytest.MonkeyPatch, mapping: Any, told: str
+def test_a_key_or_value_that_the_files_do_not_know_is_refused(
+    monkeypatch: pytest.MonkeyPatch, mapping: Any, message: str
 ) -> None:
     connect(monkeypatch, mapping)
-    with pytest.raises(ConfigurationError, match=told):
+    with pytest.raises(ConfigurationError, match=message):
         list(mappings_of("ecw_test", RESOURCES))

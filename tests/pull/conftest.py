@@ -1,4 +1,4 @@
-"""Extraction alone, against the sandbox."""
+"""Fixtures for extraction alone, against the sandbox."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ecw.resources import Resource
 from ecw.settings.pull import Options
 from tests.fixtures.keys import Keys
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.extract.test_strategies import Roll
+from tests.pull.extract.test_strategies import FixedRoster
 
 TYPES = {"patient": "Patient", "insurance": "Coverage", "encounter": "Encounter", "practitioner": "Practitioner"}
 
@@ -32,17 +32,17 @@ def client(sandbox: RunningSandbox, keys: Keys) -> EcwClient:
 
 @pytest.fixture
 def staged(client: EcwClient, tmp_path: Path) -> Callable[..., Batch]:
-    """Return a function that extracts one resource."""
+    """Return a function that extracts one resource by the given strategies and returns the staged batch."""
 
-    def run(
+    def extract(
         name: str,
         *strategies: str,
-        roster: Roll | None = None,
+        roster: FixedRoster | None = None,
         start: str | None = None,
         end: str = "2026-11-22T10",
         **options: Any,
     ) -> Batch:
-        this = Run(
+        run_of_practice = Run(
             practice="FFSAND",
             run_id="r",
             run_type="scheduled",
@@ -54,6 +54,8 @@ def staged(client: EcwClient, tmp_path: Path) -> Callable[..., Batch]:
             staging=str(tmp_path),
         )
         resource = Resource(name, TYPES[name], ())
-        return extract_records(ExtractContext(this, resource, Options(**options), roster or Roll()), client, strategies)
+        return extract_records(
+            ExtractContext(run_of_practice, resource, Options(**options), roster or FixedRoster()), client, strategies
+        )
 
-    return run
+    return extract

@@ -1,4 +1,4 @@
-"""A run id that Airflow gives twice is another run's, unless the task is tried again or cleared."""
+"""A run id that Airflow uses a second time means another run, unless the task is retried or cleared."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FORM = {"resources": ["location"], "mode": "changes", "dry_run": False, "ignore_
 @pytest.mark.parametrize(
     ("try_number", "clear_number", "first"), [(1, 0, True), (2, 0, False), (1, 1, False), (3, 2, False)]
 )
-def test_neither_a_retry_nor_a_cleared_task_begins_first(try_number: int, clear_number: int, first: bool) -> None:
+def test_a_retried_or_cleared_task_does_not_begin_first(try_number: int, clear_number: int, first: bool) -> None:
     ti, dag_run = SimpleNamespace(try_number=try_number), SimpleNamespace(clear_number=clear_number)
     assert begins_first(ti, dag_run) is first
 
@@ -39,19 +39,19 @@ def test_a_caller_without_airflow_does_not_begin_first() -> None:
 
 @pytest.fixture
 def in_airflow(airflow_db: None, pull: Pulling, crm_url: str, monkeypatch: pytest.MonkeyPatch) -> Pulling:
-    """Pulls over the connections that a practice has by default, beside Airflow's own database."""
+    """Return a Pulling with the default connections, beside Airflow's own database."""
     monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
     monkeypatch.setenv("AIRFLOW_VAR_ECW_STAGING", str(Path(pull.staging)))
     return pull
 
 
-def known_to_airflow() -> int:
+def runs_in_airflow() -> int:
     with create_session() as session:
         return int(session.scalar(select(func.count()).select_from(DagRun).where(DagRun.run_id == RUN)) or 0)
 
 
 def begin(pull: Pulling, try_number: int = 1, clear_number: int = 0) -> dict[str, int]:
-    """Let `begin` begin the run as Airflow does, then load; return the numbers."""
+    """Run `begin` as Airflow does, then load locations; return the counts."""
     with DAG("ecw_pull", schedule=None):
         operator = BeginOperator(task_id="begin", ecw_conn_id="ecw_test")
     pushed: list[Any] = []
@@ -72,13 +72,13 @@ def begin(pull: Pulling, try_number: int = 1, clear_number: int = 0) -> dict[str
     return pull.resource(pushed[-1], "location")
 
 
-def ledger(pull: Pulling) -> dict[str, int]:
-    found = pull.rows("SELECT run_id, inserted FROM ecw_run WHERE resource = 'location'")
-    return {row["run_id"]: row["inserted"] for row in found}
+def inserted_by_run(pull: Pulling) -> dict[str, int]:
+    rows = pull.rows("SELECT run_id, inserted FROM ecw_run WHERE resource = 'location'")
+    return {row["run_id"]: row["inserted"] for row in rows}
 
 
 @on_sqlite
-def test_what_airflow_s_db_clean_forgot_keeps_its_row_in_the_ledger(in_airflow: Pulling) -> None:
+def test_a_run_that_airflow_db_clean_deleted_keeps_its_row_in_the_run_table(in_airflow: Pulling) -> None:
     began = datetime.now(UTC) - timedelta(days=90)
     with create_session() as session:
         session.execute(delete(DagRun))
@@ -86,7 +86,7 @@ def test_what_airflow_s_db_clean_forgot_keeps_its_row_in_the_ledger(in_airflow: 
             at = began + timedelta(days=age)
             session.add(DagRun(dag_id="ecw_pull", run_id=run_id, run_type="manual", start_date=at, run_after=at))
     first = begin(in_airflow)
-    assert known_to_airflow() == 1
+    assert runs_in_airflow() == 1
     run_cleanup(
         clean_before_timestamp=began + timedelta(days=10),
         table_names=["dag_run"],
@@ -94,18 +94,18 @@ def test_what_airflow_s_db_clean_forgot_keeps_its_row_in_the_ledger(in_airflow: 
         skip_archive=True,
         error_on_cleanup_failure=True,
     )
-    assert known_to_airflow() == 0
+    assert runs_in_airflow() == 0
 
     second = begin(in_airflow)
     assert second["unchanged"] == first["inserted"] > 0
-    kept = ledger(in_airflow)
-    assert kept.pop(RUN) == 0
-    assert list(kept.values()) == [first["inserted"]], "the first run's row has another id now"
+    inserted = inserted_by_run(in_airflow)
+    assert inserted.pop(RUN) == 0
+    assert list(inserted.values()) == [first["inserted"]], "the first run's row now has another id"
 
 
 @on_sqlite
 @pytest.mark.parametrize("again", [{"try_number": 2}, {"clear_number": 1}])
-def test_a_retry_and_a_cleared_run_go_on_with_their_own_row(in_airflow: Pulling, again: dict[str, int]) -> None:
+def test_a_retried_or_cleared_run_keeps_its_own_row(in_airflow: Pulling, again: dict[str, int]) -> None:
     first = begin(in_airflow)
     begin(in_airflow, **again)
-    assert ledger(in_airflow) == {RUN: first["inserted"]}
+    assert inserted_by_run(in_airflow) == {RUN: first["inserted"]}

@@ -1,4 +1,4 @@
-"""Runs that look at everything go one after the other, whatever became of those before them."""
+"""Runs that pull the whole practice run one after the other, also after earlier runs failed or were killed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = on_sqlite
 
 
 class Airflow:
-    """Which runs Airflow has running, and the beginning of one."""
+    """A stand-in for Airflow: the runs that are running, and the start of a run."""
 
     def __init__(self, pull: Pulling) -> None:
         self.pull = pull
@@ -43,7 +43,7 @@ class Airflow:
 
 
 @pytest.mark.parametrize("killed", [True, False])
-def test_of_two_runs_that_are_cleared_one_goes_on_and_then_the_other(pull: Pulling, killed: bool) -> None:
+def test_of_two_cleared_runs_one_waits_for_the_other(pull: Pulling, killed: bool) -> None:
     airflow = Airflow(pull)
     for name in ("a", "b"):
         run = airflow.begin(name)
@@ -56,6 +56,6 @@ def test_of_two_runs_that_are_cleared_one_goes_on_and_then_the_other(pull: Pulli
 
     assert set(again) <= {first}
     [second] = airflow.running - {first}
-    assert airflow.waits(second), "the first is at work"
+    assert airflow.waits(second), "the first is running"
     airflow.running.remove(first)
     assert not airflow.waits(second)

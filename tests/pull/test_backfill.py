@@ -1,4 +1,4 @@
-"""A backfill that is stopped and resumed: what a run did not get to is fetched by another, or by itself again."""
+"""A backfill that is stopped and resumed: another run or a retry fetches the resources that a run did not fetch."""
 
 from __future__ import annotations
 
@@ -21,35 +21,37 @@ from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 from tests.journeys.comparing import expected, rows_of
 
-HELD = ("practitioner", "location", "patient", "insurance")
+COMPARED = ("practitioner", "location", "patient", "insurance")
 
 
-def stopped(pull: Pulling) -> Any:
-    """Run a backfill's first run until a person marks it failed: what has not begun never will, its summary does."""
+def stopped_run(pull: Pulling) -> Any:
+    """Run a backfill's first run until a person marks it as failed: only its summary still runs."""
     run = pull.begin("backfill")
     pull.resource(run, "practitioner")
     steps.summary(run)
     return run
 
 
-def whole(pull: Pulling, sandbox: RunningSandbox) -> bool:
-    return all(rows_of(pull.crm, name) == expected(sandbox, name) for name in HELD)
+def is_complete(pull: Pulling, sandbox: RunningSandbox) -> bool:
+    return all(rows_of(pull.crm, name) == expected(sandbox, name) for name in COMPARED)
 
 
-def test_the_next_run_looks_at_what_a_stopped_one_did_not_get_to(pull: Pulling, sandbox: RunningSandbox) -> None:
-    first = stopped(pull)
+def test_the_next_run_fetches_the_resources_that_a_stopped_run_did_not(pull: Pulling, sandbox: RunningSandbox) -> None:
+    first = stopped_run(pull)
 
     second = pull.begin("backfill")
 
     assert plan.of(second)["covered"] == {"practitioner": first["run_id"]}
     for name in plan.of(second)["resources"]:
         pull.resource(second, name)
-    assert whole(pull, sandbox)
+    assert is_complete(pull, sandbox)
     assert pull.rows("SELECT * FROM ecw_cursor") == []
 
 
-def test_a_stopped_run_that_is_cleared_goes_on(pull: Pulling, sandbox: RunningSandbox) -> None:
-    first = stopped(pull)
+def test_a_stopped_run_that_is_cleared_fetches_what_no_other_run_has_claimed(
+    pull: Pulling, sandbox: RunningSandbox
+) -> None:
+    first = stopped_run(pull)
     third = pull.begin("backfill")
     pull.resource(third, "location")
 
@@ -60,7 +62,7 @@ def test_a_stopped_run_that_is_cleared_goes_on(pull: Pulling, sandbox: RunningSa
     for run, names in ((again, ["practitioner", "encounter"]), (third, ["patient", "insurance", "encounter"])):
         for name in names:
             pull.resource(run, name)
-    assert whole(pull, sandbox)
+    assert is_complete(pull, sandbox)
     states = {(row["run_id"], row["resource"]): row["state"] for row in pull.rows("SELECT * FROM ecw_run")}
     assert {states[first["run_id"], name] for name in ("practitioner", "encounter")} == {"loaded"}
     assert {states[third["run_id"], name] for name in RESOURCES if name != "practitioner"} == {"loaded"}
@@ -68,32 +70,34 @@ def test_a_stopped_run_that_is_cleared_goes_on(pull: Pulling, sandbox: RunningSa
 
 @on_sqlite
 @pytest.mark.large_practice
-def test_a_second_backfill_that_is_to_map_everything_does_so_however_soon_it_comes(pull: Pulling) -> None:
+def test_a_second_backfill_in_the_mode_full_maps_all_records_again(pull: Pulling) -> None:
     pull.resource(pull.begin("backfill", options={"resources": ["location"]}), "location")
     everything = {"resources": ["location"], "mode": "full"}
 
     second, third = (pull.begin("backfill", options=everything) for _ in range(2))
 
     assert pull.resource(second, "location")["fetched"] == 12
-    assert pull.batches["location"][1]["count"] == 12, "the unchanged are mapped too"
+    assert pull.batches["location"][1]["count"] == 12, "unchanged records are mapped too"
     assert plan.of(third)["covered"] == {"location": second["run_id"]}
 
 
-def told(run: Any) -> dict[str, tuple[str, str]]:
+def states_of(run: Any) -> dict[str, tuple[str, str]]:
     return {row["resource"]: (row["state"], row["next"]) for row in steps.summary(run)}
 
 
 @on_sqlite
-def test_a_run_whose_all_another_looks_at_says_what_it_is(pull: Pulling) -> None:
+def test_a_run_whose_resources_another_run_fetches_has_their_state_in_its_summary(pull: Pulling) -> None:
     pull.begin("backfill", options={"resources": ["location"]})
     second = pull.begin("backfill", options={"resources": ["location"]})
 
     others = dict.fromkeys((name for name in RESOURCES if name != "location"), ("not asked for", ""))
-    assert told(second) == {"location": ("once a backfill", ""), **others}
+    assert states_of(second) == {"location": ("once a backfill", ""), **others}
 
 
 @on_sqlite
-def test_what_a_waiting_run_gave_back_and_another_took_is_no_failure(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_claim_that_moved_to_another_run_is_not_a_failure_of_the_waiting_run(
+    pull: Pulling, sandbox: RunningSandbox
+) -> None:
     form = {"resources": ["practitioner", "location", "encounter"]}
     first = pull.begin("backfill", options=form)
     sandbox.fault("gone", resource="Location")
@@ -109,11 +113,11 @@ def test_what_a_waiting_run_gave_back_and_another_took_is_no_failure(pull: Pulli
     second = pull.begin("backfill", run_id="b", options=form)
 
     assert "location" in plan.of(third)["resources"]
-    assert told(second)["location"] == ("once a backfill", "")
+    assert states_of(second)["location"] == ("once a backfill", "")
 
 
 @on_sqlite
-def test_begin_waits_without_a_process_for_the_run_that_fetches_the_practitioners(
+def test_begin_defers_until_another_run_has_fetched_the_practitioners(
     pull: Pulling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("ECW", "CRM"):
@@ -130,4 +134,6 @@ def test_begin_waits_without_a_process_for_the_run_that_fetches_the_practitioner
         BeginOperator(task_id="begin").execute(context)
 
     assert (deferred.value.method_name, deferred.value.timeout) == ("go_on", None)
-    assert pull.rows("SELECT * FROM ecw_run WHERE run_id = 'b2'") == [], "it holds nothing back meanwhile"
+    assert pull.rows("SELECT * FROM ecw_run WHERE run_id = 'b2'") == [], (
+        "a waiting run has no row that could block another"
+    )

@@ -1,4 +1,4 @@
-"""Records that were refused and are corrected in eCW, back to what the CRM has, or deleted."""
+"""Rejected records that are corrected in eCW to the version that the CRM has, or deleted."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import pytest
 from ecw.pull import steps
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.replay.test_steps import OPEN, again, nameless, numbers
+from tests.pull.replay.test_steps import OPEN, counts, remove_family_name, run_replay
 
 
 @pytest.mark.large_practice
-def test_a_record_that_is_corrected_back_leaves_the_quarantine(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_record_that_is_corrected_to_its_loaded_version_is_no_longer_rejected(
+    pull: Pulling, sandbox: RunningSandbox
+) -> None:
     good = sandbox.records("Practitioner")[7]
     pull("practitioner")
     before = pull.rows("SELECT * FROM practitioner ORDER BY id")
-    ecw_id = nameless(sandbox, 7)
+    ecw_id = remove_family_name(sandbox, 7)
     assert pull("practitioner")["practitioner"]["rejected"] == 1
     assert [reject["ecw_id"] for reject in pull.rows(OPEN)] == [ecw_id]
 
@@ -23,11 +25,11 @@ def test_a_record_that_is_corrected_back_leaves_the_quarantine(pull: Pulling, sa
     numbers = pull("practitioner")["practitioner"]
     assert (numbers["rejected"], numbers["unchanged"]) == (0, numbers["fetched"])
     assert pull.rows(OPEN) == []
-    assert again(pull) == {}
+    assert run_replay(pull) == {}
     assert pull.rows("SELECT * FROM practitioner ORDER BY id") == before
 
 
-def test_a_slow_run_does_not_bring_back_what_was_taken_back_meanwhile(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_slow_run_does_not_load_a_version_that_was_undone_meanwhile(pull: Pulling, sandbox: RunningSandbox) -> None:
     pull("location")
     before = pull.rows("SELECT * FROM location ORDER BY id")
     record = sandbox.records("Location")[3]
@@ -42,7 +44,7 @@ def test_a_slow_run_does_not_bring_back_what_was_taken_back_meanwhile(pull: Pull
 
 @pytest.mark.parametrize(("resource", "fhir_type"), [("practitioner", "Practitioner"), ("patient", "Patient")])
 @pytest.mark.large_practice
-def test_a_refused_record_that_ecw_has_deleted_is_no_longer_replayed(
+def test_a_rejected_record_that_was_deleted_in_ecw_is_not_replayed(
     pull: Pulling, sandbox: RunningSandbox, resource: str, fhir_type: str
 ) -> None:
     record = sandbox.records(fhir_type)[7]
@@ -52,5 +54,5 @@ def test_a_refused_record_that_ecw_has_deleted_is_no_longer_replayed(
     sandbox.delete(fhir_type, record["id"])
     assert pull(resource)[resource]["rejected"] == 1
     assert pull.rows(OPEN) == [{"resource": resource, "ecw_id": record["id"], "rule": "deleted"}]
-    assert again(pull) == {resource: numbers(0)}
-    assert pull(resource)[resource]["rejected"] == 0, "it is asked for once"
+    assert run_replay(pull) == {resource: counts(0)}
+    assert pull(resource)[resource]["rejected"] == 0, "a deleted record is read once"

@@ -1,4 +1,4 @@
-"""Rows that somebody deleted in the CRM."""
+"""Rows that were deleted in the CRM."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sqlalchemy import text
 from tests.fixtures.pulling import Pulling
 
 
-def test_a_patient_that_was_deleted_in_the_crm_comes_back_with_the_next_run(pull: Pulling) -> None:
+def test_the_next_run_inserts_a_patient_that_was_deleted_in_the_crm_again(pull: Pulling) -> None:
     pull("practitioner", "location", "patient", "encounter")
     query = "SELECT e.ecw_id, p.id, p.ecw_id AS patient FROM encounter e JOIN patient p ON p.id = e.patient_id"
     before = pull.rows(f"{query} ORDER BY e.ecw_id")

@@ -1,4 +1,4 @@
-"""A dry run tells what a run would do, and what it keeps."""
+"""A dry run reports its result and writes no records, alerts or cursors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DRY = {"resources": ["location"], "dry_run": True}
 RECORDS = ("location", "ecw_link", "ecw_cursor", "ecw_reject", "ecw_journal", "ecw_merge_base", "ecw_alert")
 
 
-def kept(pull: Pulling) -> dict[str, object]:
+def stored_records(pull: Pulling) -> dict[str, object]:
     return {table: pull.rows(f"SELECT * FROM {table}") for table in RECORDS}  # noqa: S608 - names from above
 
 
@@ -29,28 +29,30 @@ def watched(sandbox: RunningSandbox, *resources: str) -> Watched:
 
 
 @pytest.mark.large_practice
-def test_one_that_a_rule_stops_is_no_alert_and_says_why(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_dry_run_that_a_rule_stops_opens_no_alert_and_reports_the_reason(
+    pull: Pulling, sandbox: RunningSandbox
+) -> None:
     pull("location")
-    before = kept(pull)
+    before = stored_records(pull)
     sandbox.delete_all("Location")
     run = pull.begin("manual", options=DRY)
 
     with pytest.raises(QualityGateFailed):
         pull.resource(run, "location")
 
-    assert kept(pull) == before
+    assert stored_records(pull) == before
     with pull.crm.connect() as connection:
         now = datetime.now(UTC)
         assert facts(connection, now, watched(sandbox, "location")) == []
-    told = next(row for row in steps.summary(run) if row["resource"] == "location")
-    assert told["state"] == "dry run, failed"
-    assert told["next"].startswith("QualityGateFailed: location: eCW gave 0 records, usual are 12")
+    location = next(row for row in steps.summary(run) if row["resource"] == "location")
+    assert location["state"] == "dry run, failed"
+    assert location["next"].startswith("QualityGateFailed: location: eCW gave 0 records, usual are 12")
     report = "SELECT verdict FROM ecw_quality_result WHERE run_id = '{}'"
-    assert pull.rows(report.format(run["run_id"])) == [{"verdict": "stop"}], "it says what the rules found"
+    assert pull.rows(report.format(run["run_id"])) == [{"verdict": "stop"}], "the results of the rules are stored"
     assert [one.next_step for one in status(pull.crm) if one.resource == "location"] == [None]
 
 
-def test_a_practice_that_was_only_tried_dry_is_not_stale(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_practice_with_only_dry_runs_is_not_stale(pull: Pulling, sandbox: RunningSandbox) -> None:
     run = pull.begin("manual", options=DRY)
     pull.resource(run, "location")
     with pull.crm.connect() as connection:

@@ -1,4 +1,4 @@
-"""A first look patient by patient that takes turns, and what crm_vob makes of it."""
+"""An initial sync of the insurance over several runs, and the VOB requests after it."""
 
 from __future__ import annotations
 
@@ -17,22 +17,20 @@ pytestmark = [on_sqlite, pytest.mark.large_practice]
 
 
 def insurance(pull: Pulling, **options: object) -> set[str]:
-    """Pull the insurance; return whom it asked about."""
+    """Pull the insurance; return the ids of the queried patients."""
     run = pull.begin(options={"resources": ["insurance"], **options})
     pull.resource(run, "insurance")
     batch = pull.batches["insurance"][-1]
-    asked = {line["patient"] for line in batch_file.read(batch["queried"])}
-    assert len(asked) == batch["patients_queried"]
-    return asked
+    queried = {line["patient"] for line in batch_file.read(batch["queried"])}
+    assert len(queried) == batch["patients_queried"]
+    return queried
 
 
-def opened(pull: Pulling) -> dict[str, int]:
+def open_requests(pull: Pulling) -> dict[str, int]:
     return open_vob("", "ecw_test", "crm_test", "no_webhook")
 
 
-def test_everybodys_first_look_opens_no_request_in_whichever_run_it_comes(
-    pull: Pulling, sandbox: RunningSandbox
-) -> None:
+def test_the_initial_sync_of_a_patient_opens_no_request_in_any_run(pull: Pulling, sandbox: RunningSandbox) -> None:
     pull("practitioner", "location", "patient")
     first = insurance(pull, **SMALL)
     known = {record["id"] for record in sandbox.records("Patient")}
@@ -47,12 +45,12 @@ def test_everybodys_first_look_opens_no_request_in_whichever_run_it_comes(
     assert insurance(pull, full=True) >= known
 
     assert pull.rows(due) == [{"n": 0}]
-    found = opened(pull)
-    assert found == {"opened": 1, "include_initial_sync": len(policies), "too_many": 0}
+    counts = open_requests(pull)
+    assert counts == {"opened": 1, "include_initial_sync": len(policies), "too_many": 0}
     assert pull.rows("SELECT patient_ecw_id, change FROM vob_request") == [{"patient_ecw_id": patient, "change": "new"}]
 
 
-def test_a_killed_extraction_goes_on_and_tells_whom_both_tries_asked_about(
+def test_the_retry_of_an_extraction_lists_the_patients_that_both_attempts_queried(
     pull: Pulling, sandbox: RunningSandbox
 ) -> None:
     pull("patient")

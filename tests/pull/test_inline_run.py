@@ -1,4 +1,4 @@
-"""A few records in one task: which error it ends with when several resources fail."""
+"""A run of a few records in one task: its error if several resources fail, and its counts after a retry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WAIT = DatabaseUnavailable("The CRM is busy.", next_step="wait.")
     ("of_patient", "of_insurance", "raised"), [(FIX, WAIT, WAIT), (WAIT, FIX, WAIT), (FIX, FIX, FIX)]
 )
 @on_sqlite
-def test_what_a_retry_can_fix_is_retried_although_a_person_must_fix_the_rest(
+def test_the_retryable_error_is_raised_even_if_another_resource_needs_a_person(
     pull: Pulling, sandbox: RunningSandbox, of_patient: EcwError, of_insurance: EcwError, raised: EcwError
 ) -> None:
     one = {"patient": [sandbox.records("Patient")[0]["id"]]}
@@ -36,13 +36,13 @@ def test_what_a_retry_can_fix_is_retried_although_a_person_must_fix_the_rest(
 
 @on_sqlite
 @pytest.mark.large_practice
-def test_a_retry_of_a_schedule_tells_of_the_patients_that_the_first_try_made(
+def test_the_retry_of_a_schedules_run_counts_the_patients_that_the_first_attempt_inserted(
     pull: Pulling, sandbox: RunningSandbox
 ) -> None:
     pull("practitioner", "location")
     one = next(each for each in sandbox.records("Encounter") if each["period"]["start"] > "2026-11-23")
-    who = one["participant"][0]["individual"]["reference"].removeprefix("Practitioner/")
-    run = pull.begin("manual", options={"mode": "schedule", "practitioners": [who]})
+    practitioner = one["participant"][0]["individual"]["reference"].removeprefix("Practitioner/")
+    run = pull.begin("manual", options={"mode": "schedule", "practitioners": [practitioner]})
 
     def load(batch: Batch) -> dict[str, int]:
         if batch["resource"] == "encounter":
@@ -51,11 +51,11 @@ def test_a_retry_of_a_schedule_tells_of_the_patients_that_the_first_try_made(
 
     with pytest.raises(DatabaseUnavailable):
         inline_run.pull(run, load)
-    [made] = pull.rows("SELECT count(*) AS patients FROM patient")
+    [inserted] = pull.rows("SELECT count(*) AS patients FROM patient")
 
-    told = inline_run.pull(run)
+    counts = inline_run.pull(run)
 
-    assert told["patient"]["inserted"] == made["patients"] > 0
-    assert told["encounter"]["inserted"] > 0
+    assert counts["patient"]["inserted"] == inserted["patients"] > 0
+    assert counts["encounter"]["inserted"] > 0
     [policies] = pull.rows("SELECT count(*) AS number FROM insurance")
-    assert told["insurance"]["inserted"] == policies["number"] > 0
+    assert counts["insurance"]["inserted"] == policies["number"] > 0

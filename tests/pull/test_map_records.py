@@ -1,4 +1,4 @@
-"""What a map step finds out beside the row."""
+"""The status of a patient that the map step derives from the record."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OTHER = {"other": {"reference": "Patient/b"}}
 
 
 @pytest.mark.parametrize(
-    ("said", "became"),
+    ("elements", "status"),
     [
         ({}, None),
         ({"active": True, "deceasedBoolean": False}, None),
@@ -22,9 +22,11 @@ OTHER = {"other": {"reference": "Patient/b"}}
         ({"active": True, "link": [OTHER | {"type": "replaces"}]}, None),
         ({"deceasedBoolean": True, "active": False}, ("deceased", "eCW says so")),
         ({"deceasedDateTime": "2020-02-01T10:00:00-05:00"}, ("deceased", "eCW says so")),
-        ({"deceasedDateTime": "1899-12-30T00:00:00-05:00"}, None),  # eCW's null date, on the living
+        ({"deceasedDateTime": "1899-12-30T00:00:00-05:00"}, None),  # eCW's null date
         ({"link": "broken"}, None),
     ],
 )
-def test_what_happened_to_somebody(said: dict[str, Any], became: tuple[str, str] | None) -> None:
-    assert what_became({"resourceType": "Patient", "id": "a"} | said) == became
+def test_a_patient_is_inactive_merged_deceased_or_none_of_these(
+    elements: dict[str, Any], status: tuple[str, str] | None
+) -> None:
+    assert what_became({"resourceType": "Patient", "id": "a"} | elements) == status

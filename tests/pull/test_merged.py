@@ -1,4 +1,4 @@
-"""When eCW merges two patients, the encounters and the insurance of the one become the other's in the CRM, too."""
+"""After eCW merges two patients, the CRM moves the encounters and the insurance of the one to the other, too."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 
-def merge_in_ecw(sandbox: Any, one: str, other: str, *, told: bool = True) -> None:
-    """Do what eCW does: the one is deactivated, or gone, and its records are the other's, without a new time."""
-    if told:
+def merge_in_ecw(sandbox: Any, one: str, other: str, *, linked: bool = True) -> None:
+    """Merge as eCW does: deactivate (`linked`) or delete the one; its records move to the other, same version."""
+    if linked:
         link = [{"other": {"reference": f"Patient/{other}"}, "type": "replaced-by"}]
         sandbox.put(sandbox.record("Patient", one) | {"active": False, "link": link})
     else:
@@ -25,8 +25,10 @@ def of_patient(pull: Any, table: str, ecw_id: str) -> set[str]:
     return {row["ecw_id"] for row in rows}
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_what_a_merged_patient_had_is_the_others_after_the_next_run(sandbox: Any, pull: Any, told: bool) -> None:
+@pytest.mark.parametrize("linked", [True, False])
+def test_the_next_run_moves_the_records_of_a_merged_patient_to_the_other_patient(
+    sandbox: Any, pull: Any, linked: bool
+) -> None:
     names = ("practitioner", "patient", "insurance", "encounter")
     pull(*names)
     one, other = (
@@ -36,12 +38,12 @@ def test_what_a_merged_patient_had_is_the_others_after_the_next_run(sandbox: Any
             "AND 'Patient/' || ecw_id IN (SELECT patient FROM encounter) ORDER BY id LIMIT 2"
         )
     )
-    theirs = {table: of_patient(pull, table, one) for table in ("insurance", "encounter")}
-    assert all(theirs.values())
-    before = {table: of_patient(pull, table, other) for table in theirs}
-    merge_in_ecw(sandbox, one, other, told=told)
+    moved = {table: of_patient(pull, table, one) for table in ("insurance", "encounter")}
+    assert all(moved.values())
+    before = {table: of_patient(pull, table, other) for table in moved}
+    merge_in_ecw(sandbox, one, other, linked=linked)
     pull(*names)
-    for table, ids in theirs.items():
+    for table, ids in moved.items():
         assert of_patient(pull, table, one) == set()
         assert of_patient(pull, table, other) >= before[table] | ids
     [row] = pull.rows(f"SELECT id FROM patient WHERE ecw_id = '{other}'")  # noqa: S608

@@ -1,4 +1,4 @@
-"""What the CRM has and eCW's answers do not hold is asked for by its id: moved away, or gone for good."""
+"""Records that the CRM has and eCW's searches did not return are read by id: they have moved, or were deleted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ecw.settings.pull import Options
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.extract.test_strategies import Roll, ask, params
+from tests.pull.extract.test_strategies import FixedRoster, extract_context, params
 
 pytestmark = pytest.mark.large_practice
 
@@ -24,20 +24,20 @@ FAR = {"start": "2028-01-03T10:00:00-05:00", "end": "2028-01-03T10:30:00-05:00"}
 
 
 def planned(pull: Pulling, sandbox: RunningSandbox) -> list[dict[str, Any]]:
-    """Return the appointments to come that the CRM has, as eCW has them."""
-    here = {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM encounter")}
-    found = [
+    """Return eCW's records of the future appointments that the CRM has."""
+    loaded = {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM encounter")}
+    future = [
         record
         for record in sandbox.records("Encounter")
-        if record["id"] in here and record["period"]["start"] > "2026-11-23"
+        if record["id"] in loaded and record["period"]["start"] > "2026-11-23"
     ]
-    assert len(found) > 2
-    return found
+    assert len(future) > 2
+    return future
 
 
 def row_of(pull: Pulling, record: dict[str, Any]) -> dict[str, Any]:
-    [found] = [row for row in pull.rows("SELECT * FROM encounter") if row["ecw_id"] == record["id"]]
-    return found
+    [row] = [row for row in pull.rows("SELECT * FROM encounter") if row["ecw_id"] == record["id"]]
+    return row
 
 
 def marks(pull: Pulling, resource: str) -> dict[str, str]:
@@ -46,7 +46,9 @@ def marks(pull: Pulling, resource: str) -> dict[str, str]:
         return {row["ecw_id"]: row["status"] for row in connection.execute(marked).mappings()}
 
 
-def test_an_appointment_moved_beyond_the_window_or_deleted_is_noticed(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_an_appointment_that_was_moved_beyond_the_window_or_deleted_is_updated_or_marked(
+    pull: Pulling, sandbox: RunningSandbox
+) -> None:
     pull(*RESOURCES)
     moved, deleted, *_ = planned(pull, sandbox)
     sandbox.put({**moved, "period": FAR})
@@ -60,9 +62,7 @@ def test_an_appointment_moved_beyond_the_window_or_deleted_is_noticed(pull: Pull
     assert row_of(pull, deleted)["emr_status"] == "deleted"
 
 
-def test_nothing_missing_costs_no_call_and_what_is_gone_is_asked_for_once(
-    pull: Pulling, sandbox: RunningSandbox
-) -> None:
+def test_only_missing_records_are_read_and_a_deleted_one_once(pull: Pulling, sandbox: RunningSandbox) -> None:
     pull(*RESOURCES)
     pull("encounter", "insurance", full=True)
     assert sandbox.served("read", "Encounter") == sandbox.served("read", "Coverage") == 0
@@ -74,7 +74,9 @@ def test_nothing_missing_costs_no_call_and_what_is_gone_is_asked_for_once(
     assert sandbox.served("read", "Encounter") == 1
 
 
-def test_an_appointment_that_comes_back_loses_its_mark(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_the_mark_of_a_deleted_appointment_is_removed_when_ecw_returns_it_again(
+    pull: Pulling, sandbox: RunningSandbox
+) -> None:
     pull(*RESOURCES)
     record = planned(pull, sandbox)[0]
     sandbox.delete("Encounter", record["id"])
@@ -87,9 +89,7 @@ def test_an_appointment_that_comes_back_loses_its_mark(pull: Pulling, sandbox: R
     assert row_of(pull, record)["emr_status"] is None
 
 
-def test_an_insurance_that_is_deleted_is_noticed_when_its_patients_turn_comes(
-    pull: Pulling, sandbox: RunningSandbox
-) -> None:
+def test_a_deleted_insurance_is_marked_when_its_patient_is_queried(pull: Pulling, sandbox: RunningSandbox) -> None:
     pull(*RESOURCES)
     deleted = sandbox.records("Coverage")[0]["id"]
     sandbox.delete("Coverage", deleted)
@@ -99,11 +99,11 @@ def test_an_insurance_that_is_deleted_is_noticed_when_its_patients_turn_comes(
     assert marks(pull, "insurance") == {deleted: "deleted"}
 
 
-def test_a_pull_of_one_patient_notices_what_is_no_longer_theirs(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_pull_of_one_patient_marks_their_deleted_insurance_only(pull: Pulling, sandbox: RunningSandbox) -> None:
     pull(*RESOURCES)
     deleted, *_, other = sandbox.records("Coverage")
-    for gone in (deleted, other):
-        sandbox.delete("Coverage", gone["id"])
+    for policy in (deleted, other):
+        sandbox.delete("Coverage", policy["id"])
     patient = deleted["beneficiary"]["reference"].removeprefix("Patient/")
     assert other["beneficiary"] != deleted["beneficiary"]
 
@@ -114,17 +114,17 @@ def test_a_pull_of_one_patient_notices_what_is_no_longer_theirs(pull: Pulling, s
 
 
 @on_sqlite
-def test_who_was_merged_into_another_is_known(pull: Pulling, sandbox: RunningSandbox) -> None:
-    away, other, *_ = sandbox.records("Patient")
+def test_a_merged_patient_is_among_the_merged_ids(pull: Pulling, sandbox: RunningSandbox) -> None:
+    merged, other, *_ = sandbox.records("Patient")
     link = {"type": "replaced-by", "other": {"reference": f"Patient/{other['id']}"}}
-    sandbox.put({**away, "active": False, "link": [link]})
+    sandbox.put({**merged, "active": False, "link": [link]})
 
     pull("patient")
 
-    assert Roster(PullContext.of(pull.begin(), pull.crm, Options())).merged("patient") == {away["id"]}
+    assert Roster(PullContext.of(pull.begin(), pull.crm, Options())).merged("patient") == {merged["id"]}
 
 
-def test_a_location_or_practitioner_that_the_list_lacks_is_asked_for(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_deleted_location_or_practitioner_is_marked(pull: Pulling, sandbox: RunningSandbox) -> None:
     pull("practitioner", "location")
     for name, fhir_type in (("practitioner", "Practitioner"), ("location", "Location")):
         deleted = sandbox.records(fhir_type)[0]["id"]
@@ -134,59 +134,64 @@ def test_a_location_or_practitioner_that_the_list_lacks_is_asked_for(pull: Pulli
         assert marks(pull, name)[deleted] == "deleted"
 
 
-def test_a_look_at_everything_by_last_change_asks_for_what_is_missing() -> None:
+def test_last_updated_reads_missing_records_only_in_a_full_scan() -> None:
     for start, reads in ((None, ["b"]), ("2026-11-22T08:00:00+00:00", [])):
-        this = ask("Patient", Roll({"patient": ["a", "b"]}), start)
-        walk = strategies.last_updated(this)
+        context = extract_context("Patient", FixedRoster({"patient": ["a", "b"]}), start)
+        walk = strategies.last_updated(context)
         [search] = next(walk)
         assert search.page is not None
-        search.page([{"id": "a"}])  # one page holds still: there is no second pass
-        this.seen.add({"id": "a"}, 0, 0)
+        search.page([{"id": "a"}])  # one page, without changes: no second pass
+        context.seen.add({"id": "a"}, 0, 0)
         assert [unit.ecw_id for units in walk for unit in units] == reads
 
 
-def test_an_empty_list_asks_for_nobody() -> None:
-    [searches] = [list(units) for units in strategies.whole_list(ask("Location", Roll({"location": ["a", "b"]})))]
+def test_an_empty_list_reads_no_record_by_id() -> None:
+    [searches] = [
+        list(units)
+        for units in strategies.whole_list(extract_context("Location", FixedRoster({"location": ["a", "b"]})))
+    ]
     assert params(searches) == [{}]
 
 
-def test_of_many_that_are_missing_those_are_read_that_are_due() -> None:
+def test_a_few_missing_records_are_all_read_and_of_many_only_those_that_are_due() -> None:
     window = "2026-11-22T08:00:00+00:00", "2026-11-22T10:00:00+00:00"
-    there = [f"e{number}" for number in range(3 * READ_AT_ONCE)]
-    for missing, few in ((there[:READ_AT_ONCE], False), (there, True)):
-        this = ask("Encounter", Roll({"practitioner": ["x"]}, there=missing), *window)
-        searches, reads = [list(units) for units in strategies.schedule(this)]
+    ids = [f"e{number}" for number in range(3 * READ_AT_ONCE)]
+    for missing, in_turns in ((ids[:READ_AT_ONCE], False), (ids, True)):
+        context = extract_context("Encounter", FixedRoster({"practitioner": ["x"]}, linked=missing), *window)
+        searches, reads = [list(units) for units in strategies.schedule(context)]
         assert len(params(searches)) == 1
-        assert (20 < len(reads) < 120) if few else len(reads) == len(missing)
+        assert (20 < len(reads) < 120) if in_turns else len(reads) == len(missing)
 
 
-def test_of_what_was_refused_a_few_are_read_at_once_many_in_turn_and_never_more_than_a_minutes_calls() -> None:
+def test_a_few_rejected_records_are_all_read_and_of_many_a_share_within_a_minutes_calls() -> None:
     window = "2026-11-22T08:00:00+00:00", "2026-11-22T10:00:00+00:00"
     for count, least, most in ((REFUSED_AT_ONCE, 10, 10), (600, 20, 120), (9_000, 250, 250)):
         rejected = [f"e{number}" for number in range(count)]
         for name in ("schedule", "per_patient"):
-            this = ask("Encounter", Roll({"practitioner": ["x"]}, rejected=rejected, lost={"e0"}), *window)
-            this.seen.add({"id": "e1"}, 0, 0)
+            context = extract_context(
+                "Encounter", FixedRoster({"practitioner": ["x"]}, rejected=rejected, deleted={"e0"}), *window
+            )
+            context.seen.add({"id": "e1"}, 0, 0)
             walk = strategies.STRATEGIES[name].rounds
             assert walk is not None
-            read = [unit.ecw_id for units in walk(this) for unit in units if unit.ecw_id]
+            read = [unit.ecw_id for units in walk(context) for unit in units if unit.ecw_id]
             assert min(least, count - 2) <= len(set(read)) == len(read) <= most
-            assert not {"e0", "e1"} & set(read), "gone, and seen"
+            assert not {"e0", "e1"} & set(read), "deleted, and fetched already"
 
 
-def test_a_large_quarantine_is_gone_through() -> None:
+def test_all_of_many_rejected_records_are_read_within_days() -> None:
     rejected = [f"e{number}" for number in range(500)]
     read: set[str | None] = set()
     for day in (22, 23):
-        this = ask("Encounter", Roll(rejected=rejected), end=f"2026-11-{day}T10:00:00+00:00")
-        *_, last = strategies.per_patient(this)
+        context = extract_context("Encounter", FixedRoster(rejected=rejected), end=f"2026-11-{day}T10:00:00+00:00")
+        *_, last = strategies.per_patient(context)
         read |= {unit.ecw_id for unit in last}
     assert read == set(rejected)
 
 
 @pytest.mark.parametrize(("resource", "fhir_type"), [("encounter", "Encounter"), ("insurance", "Coverage")])
 @on_sqlite
-def test_what_was_refused_and_then_deleted_is_gone_from_the_quarantine(
+def test_a_rejected_record_that_is_deleted_has_only_the_reject_for_its_deletion(
     pull: Pulling, sandbox: RunningSandbox, resource: str, fhir_type: str
 ) -> None:
     record = next(

@@ -1,4 +1,4 @@
-"""Whatever happens, no value of a record reaches a log, an exception or what tasks pass to each other."""
+"""No value of a record ever reaches a log, an exception or an XCom."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from tests.fixtures.sandbox import RunningSandbox
 
 pytestmark = pytest.mark.large_practice
 
-SAID = ("family", "given", "text", "line", "city", "value", "birthDate", "postalCode")  # elements that say who it is
+IDENTIFYING = ("family", "given", "text", "line", "city", "value", "birthDate", "postalCode")
 
 
 def values(resource: Any, name: str = "") -> Iterator[str]:
-    """Yield what the elements above say."""
+    """Yield the values of the identifying elements."""
     if isinstance(resource, dict):
         for key, value in resource.items():
             yield from values(value, key)
     elif isinstance(resource, list):
         for value in resource:
             yield from values(value, name)
-    elif name in SAID and isinstance(resource, str) and len(resource) > 4:
+    elif name in IDENTIFYING and isinstance(resource, str) and len(resource) > 4:
         yield resource
 
 
 @contextmanager
-def failing(told: list[str], expected: type[Exception] = EcwError) -> Iterator[None]:
-    """Take an expected failure's whole traceback, its causes included."""
+def failing(texts: list[str], expected: type[Exception] = EcwError) -> Iterator[None]:
+    """Expect an error, and add its traceback with all causes to `texts`."""
     with pytest.raises(expected) as error:
         yield
-    told += traceback.format_exception(error.value)
+    texts += traceback.format_exception(error.value)
 
 
 def broken_file(pull: Pulling, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,30 +71,30 @@ def every_name_empty(pull: Pulling, monkeypatch: pytest.MonkeyPatch) -> None:
     steps.check(batch)
 
 
-@pytest.mark.parametrize("mishap", [broken_file, refused_by_the_database, every_name_empty])
+@pytest.mark.parametrize("failure", [broken_file, refused_by_the_database, every_name_empty])
 @on_sqlite
-def test_failures_say_no_value(
+def test_no_failure_quotes_a_value(
     pull: Pulling,
     sandbox: RunningSandbox,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    mishap: Callable[[Pulling, pytest.MonkeyPatch], None],
+    failure: Callable[[Pulling, pytest.MonkeyPatch], None],
 ) -> None:
     caplog.set_level(logging.DEBUG)
     secrets = set(values(sandbox.records("Practitioner")))
     assert len(secrets) > 50
-    told: list[str] = []
+    texts: list[str] = []
 
-    with failing(told):
-        mishap(pull, monkeypatch)
+    with failing(texts):
+        failure(pull, monkeypatch)
 
-    told += [caplog.text, json.dumps(pull.rows("SELECT error FROM ecw_run"))]
-    assert not [secret for text in told for secret in secrets if secret in text]
+    texts += [caplog.text, json.dumps(pull.rows("SELECT error FROM ecw_run"))]
+    assert not [secret for text in texts for secret in secrets if secret in text]
 
 
 @pytest.mark.parametrize("kind", ["server_error", "truncate", "drop"])
 @on_sqlite
-def test_a_server_that_stumbles_makes_no_value_known(
+def test_a_retried_server_error_logs_no_value(
     pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -110,22 +110,24 @@ def test_a_server_that_stumbles_makes_no_value_known(
 
 @pytest.mark.parametrize("kind", ["next_loops", "next_elsewhere", "next_gone"])
 @on_sqlite
-def test_a_server_that_fails_in_the_middle_makes_no_value_known(
+def test_a_server_that_fails_between_pages_makes_no_error_quote_a_value(
     pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
     secrets = set(values(sandbox.records("Practitioner")))
     sandbox.fault(kind, resource="Practitioner", page=2)
-    told: list[str] = []
+    texts: list[str] = []
 
-    with failing(told):
+    with failing(texts):
         steps.extract(pull.begin(), "practitioner")
 
-    told.append(caplog.text)
-    assert not [secret for text in told for secret in secrets if secret in text]
+    texts.append(caplog.text)
+    assert not [secret for text in texts for secret in secrets if secret in text]
 
 
-def test_a_whole_pull_says_no_value(pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_pull_puts_no_value_into_the_log_or_xcoms(
+    pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     records = [*sandbox.records("Practitioner"), *sandbox.records("Location")]
     secrets = set(values(records))
@@ -134,7 +136,7 @@ def test_a_whole_pull_says_no_value(pull: Pulling, sandbox: RunningSandbox, capl
 
     run = pull.begin()
     passed = [pull.resource(run, name) for name in ("practitioner", "location")]
-    told = json.dumps([run, passed, pull.batches, steps.summary(run)])
+    texts = json.dumps([run, passed, pull.batches, steps.summary(run)])
 
     assert passed[0]["rejected"] == 2
-    assert not [secret for secret in secrets if secret in caplog.text or secret in told]
+    assert not [secret for secret in secrets if secret in caplog.text or secret in texts]

@@ -1,4 +1,4 @@
-"""A whole pull of all five resources, with refusals, a replay and alerts, makes no value known."""
+"""A pull of all five resources with rejects, a replay and alerts puts no value into logs, tables, XComs or notices."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ecw.resources import RESOURCES
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.replay.test_steps import again, without_females
+from tests.pull.replay.test_steps import remove_female_code, run_replay
 from tests.pull.test_no_patient_data import values
 
-TOLD = (
+TABLES = (
     "ecw_run",
     "ecw_cursor",
     "ecw_link",
@@ -32,41 +32,41 @@ TOLD = (
     "ecw_alert",
     "ecw_alert_notification",
 )
-SAID_TOO = ("subscriberId",)
+IDENTIFYING_TOO = ("subscriberId",)
 
 
 def secrets_of(records: list[dict[str, Any]]) -> set[str]:
-    """Return what the records say of somebody; their ids are no secret, and words of the code systems say nothing."""
+    """Return the identifying values of the records, without the records' ids, which are not secret."""
     ids = {record["id"] for record in records}
     found = {value for value in values(records) if value not in ids}
-    return found | {str(record[name]) for record in records for name in SAID_TOO if name in record}
+    return found | {str(record[name]) for record in records for name in IDENTIFYING_TOO if name in record}
 
 
-def held(secrets: set[str], told: str) -> list[str]:
-    """Return those that are in a text as a word of its own."""
-    return sorted(one for one in secrets if re.search(rf"(?<![A-Za-z0-9]){re.escape(one)}(?![A-Za-z0-9])", told))
+def leaked(secrets: set[str], output: str) -> list[str]:
+    """Return the secrets that are in a text as whole words."""
+    return sorted(one for one in secrets if re.search(rf"(?<![A-Za-z0-9]){re.escape(one)}(?![A-Za-z0-9])", output))
 
 
 @pytest.mark.journey
 @on_sqlite
 @pytest.mark.large_practice
-def test_all_resources_with_refusals_a_replay_and_alerts_say_no_value(
+def test_no_value_leaks_from_a_pull_with_rejects_a_replay_and_alerts(
     pull: Pulling, sandbox: RunningSandbox, mappings: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    without_females(mappings)
+    remove_female_code(mappings)
     for record in [one for one in sandbox.records("Patient") if one["gender"] == "male"][:1]:
         sandbox.put({**record, "birthDate": "1870-01-02"})
     for record in sandbox.records("Coverage")[:2]:
         sandbox.put({**record, "period": {"start": "2030-01-01", "end": "2020-01-01"}})
     by_type = {resource.fhir_type: secrets_of(sandbox.records(resource.fhir_type)) for resource in RESOURCES.values()}
     assert {name: bool(found) for name, found in by_type.items()} == dict.fromkeys(by_type, True)
-    secrets = set().union(*by_type.values()) - {"unknown"}  # a gender, which the suite names as one that may be
+    secrets = set().union(*by_type.values()) - {"unknown"}  # a gender, which the suite lists
     assert len(secrets) > 1000
 
     run = pull.begin()
     passed = [pull.resource(run, name) for name in RESOURCES]
-    table, replayed = steps.summary(run), again(pull)
+    table, replayed = steps.summary(run), run_replay(pull)
     limits = Thresholds(reject_least=1, reject_percent=0.1)
     watched = Watched(sandbox.practice, timedelta(hours=2), list(RESOURCES), limits, ["webhook x"])
     store.reconcile(pull.crm, datetime.now(UTC), watched)
@@ -75,11 +75,11 @@ def test_all_resources_with_refusals_a_replay_and_alerts_say_no_value(
     assert {row["state"] for row in table} == {"loaded"}
     assert {row["resource"] for row in table if row["rejected"]} >= {"patient", "insurance", "encounter"}
 
-    told = {name: json.dumps(pull.rows(f"SELECT * FROM {name}"), default=str) for name in TOLD}  # noqa: S608
-    told |= {
+    outputs = {name: json.dumps(pull.rows(f"SELECT * FROM {name}"), default=str) for name in TABLES}  # noqa: S608
+    outputs |= {
         "log": caplog.text,
         "XComs": json.dumps([run, passed, pull.batches, table, replayed]),
         "notices": json.dumps([[document(notice), text(notice)] for notice in notices]),
     }
-    assert {name for name, written in told.items() if len(written) < 100} <= {"ecw_cursor"}
-    assert {name: held(secrets, written) for name, written in told.items() if held(secrets, written)} == {}
+    assert {name for name, written in outputs.items() if len(written) < 100} <= {"ecw_cursor"}
+    assert {name: leaked(secrets, written) for name, written in outputs.items() if leaked(secrets, written)} == {}

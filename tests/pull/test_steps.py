@@ -1,4 +1,4 @@
-"""The whole pull as functions, against the sandbox, on both databases."""
+"""All steps of a pull as functions, against the sandbox, on both databases."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from tests.fixtures.sandbox import RunningSandbox
 
 pytestmark = pytest.mark.large_practice
 
-HELD = {"practitioner": ("Practitioner", 30), "location": ("Location", 12)}
+RECORD_COUNTS = {"practitioner": ("Practitioner", 30), "location": ("Location", 12)}
 
 
-def numbers(fetched: int, **others: int) -> dict[str, int]:
+def counts(fetched: int, **others: int) -> dict[str, int]:
     return {"fetched": fetched, "rejected": 0, "inserted": 0, "updated": 0, "unchanged": 0, **others}
 
 
-@pytest.mark.parametrize("name", HELD)
-def test_every_record_arrives(pull: Pulling, sandbox: RunningSandbox, name: str) -> None:
-    fhir_type, count = HELD[name]
-    held = {record["id"] for record in sandbox.records(fhir_type)}
-    assert len(held) == count
+@pytest.mark.parametrize("name", RECORD_COUNTS)
+def test_every_record_is_loaded_and_linked(pull: Pulling, sandbox: RunningSandbox, name: str) -> None:
+    fhir_type, count = RECORD_COUNTS[name]
+    ids = {record["id"] for record in sandbox.records(fhir_type)}
+    assert len(ids) == count
 
-    assert pull(name) == {name: numbers(count, inserted=count)}
+    assert pull(name) == {name: counts(count, inserted=count)}
 
-    assert {row["ecw_id"] for row in pull.rows(f"SELECT ecw_id FROM {name}")} == held  # noqa: S608 - names from above
-    assert {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM ecw_link")} == held
+    assert {row["ecw_id"] for row in pull.rows(f"SELECT ecw_id FROM {name}")} == ids  # noqa: S608 - names from above
+    assert {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM ecw_link")} == ids
 
 
 def test_a_second_pull_changes_nothing(pull: Pulling) -> None:
     pull()
 
-    assert pull() == {"practitioner": numbers(30, unchanged=30), "location": numbers(12, unchanged=12)}
-    assert pull.batches["location"][1]["count"] == 0, "the unchanged are not mapped"
+    assert pull() == {"practitioner": counts(30, unchanged=30), "location": counts(12, unchanged=12)}
+    assert pull.batches["location"][1]["count"] == 0, "unchanged records are not mapped"
 
 
 def test_a_second_full_pull_maps_everything_and_changes_nothing(pull: Pulling) -> None:
     pull("location")
 
-    assert pull("location", full=True) == {"location": numbers(12, unchanged=12)}
+    assert pull("location", full=True) == {"location": counts(12, unchanged=12)}
     assert pull.batches["location"][1]["count"] == 12
 
 
@@ -53,33 +53,33 @@ def test_a_changed_record_is_one_update(pull: Pulling, sandbox: RunningSandbox) 
     changed = sandbox.records("Location")[3]
     sandbox.put({**changed, "name": "Harbour House"})
 
-    assert pull("location") == {"location": numbers(12, updated=1, unchanged=11)}
+    assert pull("location") == {"location": counts(12, updated=1, unchanged=11)}
 
     assert pull.rows("SELECT ecw_id FROM location WHERE name = 'Harbour House'") == [{"ecw_id": changed["id"]}]
 
 
-def test_a_new_version_that_says_the_same_is_unchanged(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_new_version_with_the_same_content_is_unchanged(pull: Pulling, sandbox: RunningSandbox) -> None:
     pull("location")
     record = sandbox.records("Location")[3]
     assert sandbox.put(record)["meta"]["lastUpdated"] != record["meta"]["lastUpdated"]
 
-    assert pull("location") == {"location": numbers(12, unchanged=12)}
+    assert pull("location") == {"location": counts(12, unchanged=12)}
 
 
-def test_a_cleared_run_says_what_it_did(pull: Pulling) -> None:
+def test_a_cleared_run_returns_the_same_counts(pull: Pulling) -> None:
     run = pull.begin()
     first = pull.resource(run, "location")
 
-    assert pull.resource(run, "location") == first == numbers(12, inserted=12)
+    assert pull.resource(run, "location") == first == counts(12, inserted=12)
 
 
-def test_a_bad_record_is_rejected_with_rule_and_column_and_the_rest_enters(
+def test_a_bad_record_is_rejected_with_rule_and_column_and_the_rest_is_loaded(
     pull: Pulling, sandbox: RunningSandbox
 ) -> None:
     bad = sandbox.records("Practitioner")[7]
     sandbox.put({**bad, "name": [{"use": "usual", "given": ["Nobody"]}]})
 
-    assert pull("practitioner") == {"practitioner": numbers(30, rejected=1, inserted=29)}
+    assert pull("practitioner") == {"practitioner": counts(30, rejected=1, inserted=29)}
 
     assert pull.rows('SELECT ecw_id, step, rule, "column", state FROM ecw_reject') == [
         {
@@ -93,18 +93,18 @@ def test_a_bad_record_is_rejected_with_rule_and_column_and_the_rest_enters(
     assert bad["id"] not in {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM practitioner")}
 
 
-def test_a_fixed_record_enters(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_corrected_record_is_loaded_and_its_reject_resolved(pull: Pulling, sandbox: RunningSandbox) -> None:
     good = sandbox.records("Practitioner")[7]
     sandbox.put({**good, "name": [{"use": "usual", "given": ["Nobody"]}]})
     pull("practitioner")
     sandbox.put(good)
 
-    assert pull("practitioner") == {"practitioner": numbers(30, inserted=1, unchanged=29)}
+    assert pull("practitioner") == {"practitioner": counts(30, inserted=1, unchanged=29)}
     assert pull.rows("SELECT state FROM ecw_reject") == [{"state": "resolved"}]
 
 
-def test_a_bad_batch_does_not_enter(pull: Pulling, sandbox: RunningSandbox) -> None:
-    """As when the server loses its name elements: more than half of the practitioners would be rejected."""
+def test_a_batch_that_breaks_a_rule_too_often_is_not_loaded(pull: Pulling, sandbox: RunningSandbox) -> None:
+    """For example a server that no longer returns names: more than half of the practitioners would be rejected."""
     pull("practitioner", "location")
     before = pull.rows("SELECT * FROM practitioner ORDER BY ecw_id")
     for record in sandbox.records("Practitioner"):
@@ -119,7 +119,7 @@ def test_a_bad_batch_does_not_enter(pull: Pulling, sandbox: RunningSandbox) -> N
     assert pull.rows("SELECT * FROM ecw_reject") == []
 
 
-def test_a_directory_that_lost_its_records_does_not_enter(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_list_with_far_fewer_records_than_usual_is_not_loaded(pull: Pulling, sandbox: RunningSandbox) -> None:
     pull("location")
     for record in sandbox.records("Location")[5:]:
         sandbox.delete("Location", record["id"])
@@ -129,16 +129,16 @@ def test_a_directory_that_lost_its_records_does_not_enter(pull: Pulling, sandbox
 
     run = pull.begin()
     assert len(pull.rows("SELECT id FROM location")) == 12
-    assert steps.summary(run)[1]["state"] == "failed", "it has ended"
+    assert steps.summary(run)[1]["state"] == "failed", "the earlier run has ended"
 
 
-def test_a_record_that_comes_twice_is_one_record_in_its_newest_version(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_record_that_two_pages_return_is_loaded_once(pull: Pulling, sandbox: RunningSandbox) -> None:
     sandbox.fault("repeat", resource="Practitioner", nth=2)
 
-    assert pull("practitioner") == {"practitioner": numbers(30, inserted=30)}
+    assert pull("practitioner") == {"practitioner": counts(30, inserted=30)}
 
 
-def test_the_summary_is_the_runs_table(
+def test_the_summary_returns_and_logs_a_row_for_each_resource(
     pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -154,9 +154,9 @@ def test_the_summary_is_the_runs_table(
     assert practitioner["seconds"] > 0
     assert practitioner | {"seconds": 0} == {
         "resource": "practitioner",
-        **numbers(30, rejected=1, inserted=29),
+        **counts(30, rejected=1, inserted=29),
         "seconds": 0,
-        "calls": 5,  # discovery, token and three pages: the run has read /metadata when it began
+        "calls": 5,  # discovery, token and three pages; `begin` has read /metadata
         "strategy": "list",
         "state": "loaded",
         "completeness": "eCW's own list; known records that it lacks were read; no row waits for a missing record",
@@ -189,7 +189,7 @@ def test_the_window_begins_where_the_last_run_ended(pull: Pulling) -> None:
     )
 
 
-def test_an_empty_answer_is_reported(pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_empty_answer_is_logged(pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture) -> None:
     pull("location")
     sandbox.delete_all("Location")
 

@@ -1,4 +1,4 @@
-"""The table that a run ends in, and what it says is to be done."""
+"""The summary of a run: its table and the next step of each row."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ def change(engine: Engine, statement: str) -> None:
         connection.execute(text(statement))
 
 
-def test_the_line_of_a_load_is_all_that_the_ledger_says(crm_engine: Engine) -> None:
+def test_the_log_line_of_a_load_has_every_count_of_the_run(crm_engine: Engine) -> None:
     runs.begin(crm_engine, a_run(), ["location"])
     runs.planned(crm_engine, a_run(), "location", strategy="name_sweep", start="2026-11-22T10:00:00+00:00")
     load(crm_engine, [a_row("a"), a_row("b")], [a_reject("c")], strategy="list")
     with reading(crm_engine) as connection:
         row = runs.row(connection, a_run(), "location")
     assert row is not None
-    found = dict(row) | {"seconds": 2.04, "pending_push": 3}
-    assert line(found) == (
+    values = dict(row) | {"seconds": 2.04, "pending_push": 3}
+    assert line(values) == (
         "location: fetched 3, rejected 1, inserted 2, updated 0, unchanged 0, pending push 3; 3 calls, 2.0 s; "
         "from 2026-11-22 10:00Z to 2026-11-22 12:00Z by list, mapping m1."
     )
-    assert line(found | {"state": "dry", "window_start": None}).endswith("mapping m1, dry run.")
+    assert line(values | {"state": "dry", "window_start": None}).endswith("mapping m1, dry run.")
 
 
-def test_what_is_not_zero_is_shown_summed_and_told(crm_engine: Engine) -> None:
+def test_counts_that_are_not_zero_have_a_column_a_sum_and_a_next_step(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a"), a_row("b")], [a_reject("c"), a_reject("d")])
     change(crm_engine, "UPDATE ecw_run SET deferred = 1, locked = 1, seconds = 2")
     change(
@@ -60,16 +60,16 @@ def test_what_is_not_zero_is_shown_summed_and_told(crm_engine: Engine) -> None:
     assert lines[6] == ["all", "4", "2", "2", "0", "0", "1", "1", "3"]
 
 
-def test_records_that_are_older_than_what_the_crm_has_are_told_where_nobody_expects_them(crm_engine: Engine) -> None:
+def test_stale_records_are_reported_in_a_scheduled_run_and_not_in_a_backfill(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a", hour=23)], run=a_run("slip"))
-    told = {}
+    by_run_type = {}
     for run_type in ("scheduled", "backfill"):
         run = a_run(run_type, run_type=run_type)
         load(crm_engine, [a_row("a", "New")], run=run)
-        [told[run_type]] = [row for row in table(crm_engine, run) if row["resource"] == "location"]
-    assert [row["stale"] for row in told.values()] == [1, 1]
-    assert told["backfill"]["next"] == ""
-    assert told["scheduled"]["next"] == "1 changed nothing: another run has loaded a newer version."
+        [by_run_type[run_type]] = [row for row in table(crm_engine, run) if row["resource"] == "location"]
+    assert [row["stale"] for row in by_run_type.values()] == [1, 1]
+    assert by_run_type["backfill"]["next"] == ""
+    assert by_run_type["scheduled"]["next"] == "1 changed nothing: another run has loaded a newer version."
     load(crm_engine, [a_row("a", "New")], run=a_run("again"))
     [again] = [row for row in table(crm_engine, a_run("again")) if row["resource"] == "location"]
     assert again["next"].endswith(
@@ -78,11 +78,11 @@ def test_records_that_are_older_than_what_the_crm_has_are_told_where_nobody_expe
     assert load(crm_engine, [a_row("a", "New")], run=a_run("next"), always=True).updated == 1
 
 
-def test_how_complete_the_answer_is_stands_below_the_table(crm_engine: Engine) -> None:
+def test_the_completeness_is_shown_below_the_table(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a")], completeness="not proven, for a reason")
     rows = table(crm_engine, a_run())
-    told = "location: not proven, for a reason; no row waits for a missing record."
-    assert told in as_text(rows).splitlines()
+    completeness = "location: not proven, for a reason; no row waits for a missing record."
+    assert completeness in as_text(rows).splitlines()
     change(
         crm_engine,
         "INSERT INTO ecw_deferred_row (practice, resource, ecw_id, missing_resource, missing_id, line, deferred_run) "
@@ -91,7 +91,7 @@ def test_how_complete_the_answer_is_stands_below_the_table(crm_engine: Engine) -
     assert "1 referenced records are not loaded yet" in as_text(table(crm_engine, a_run()))
 
 
-def test_stored_numbers_that_do_not_add_up_are_the_first_thing_told(crm_engine: Engine) -> None:
+def test_counts_that_do_not_add_up_are_the_next_step_of_a_row(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a")])
     change(crm_engine, "UPDATE ecw_run SET fetched = 7")
     [location] = [row for row in table(crm_engine, a_run()) if row["resource"] == "location"]
@@ -99,20 +99,20 @@ def test_stored_numbers_that_do_not_add_up_are_the_first_thing_told(crm_engine: 
 
 
 @pytest.mark.parametrize(
-    ("state", "error", "told"),
+    ("state", "error", "next_step"),
     [
         ("dry", None, "a dry run, nothing was written: trigger it again without dry run to load."),
-        ("failed", "KeyError", "KeyError: read the log of its task that failed."),
+        ("failed", "KeyError", "KeyError: read the log of the failed task."),
         ("failed", "X: No. Next (Airflow): wait.", "X: No. Next (Airflow): wait."),
         ("running", None, "read the log of the resource's first task that is not green."),
     ],
 )
-def test_every_state_names_its_next_step(crm_engine: Engine, state: str, error: str | None, told: str) -> None:
+def test_every_state_names_its_next_step(crm_engine: Engine, state: str, error: str | None, next_step: str) -> None:
     load(crm_engine, [a_row("a")])
     with crm_engine.begin() as connection:
         connection.execute(text("UPDATE ecw_run SET state = :state, error = :error"), {"state": state, "error": error})
-    assert [row["next"] for row in table(crm_engine, a_run()) if row["resource"] == "location"] == [told]
+    assert [row["next"] for row in table(crm_engine, a_run()) if row["resource"] == "location"] == [next_step]
 
 
-def test_a_run_without_any_row_has_not_begun(crm_engine: Engine) -> None:
+def test_a_run_without_rows_has_not_begun(crm_engine: Engine) -> None:
     assert {row["state"] for row in table(crm_engine, a_run("never"))} == {"not begun"}

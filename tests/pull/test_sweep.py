@@ -1,4 +1,4 @@
-"""A sweep by names finds whoever has one, in whatever script, and claims no more than it can know."""
+"""A name sweep finds patients whose names begin with any character, and does not claim to be complete."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from ecw.pull.extract.strategies import STRATEGIES
 from ecw.settings.name_prefixes import COMMON, OTHERS, of_record, of_texts
 from ecw.settings.pull import Options
-from tests.pull.extract.test_strategies import Roll, ask
+from tests.pull.extract.test_strategies import FixedRoster, extract_context
 
 pytestmark = pytest.mark.large_practice
 
@@ -26,22 +26,22 @@ def named(ecw_id: str, family: str, *given: str) -> dict[str, Any]:
     }
 
 
-def test_names_that_begin_with_no_letter_of_a_to_z_arrive_and_the_summary_claims_no_proof(
+def test_names_that_begin_with_other_characters_are_found_and_the_result_is_not_called_proven(
     sandbox: Any, pull: Any
 ) -> None:
-    people = {"p1": ("Łukasik", "Łucja"), "p2": ("李", "李娜"), "p3": ("2Pac", "2"), "p4": ("'Abd", "'Ali")}
-    sandbox.put(named("known", "Kowalska", "'Ewa"))  # one whose name begins so makes the others found
-    for ecw_id, name in people.items():
+    patients = {"p1": ("Łukasik", "Łucja"), "p2": ("李", "李娜"), "p3": ("2Pac", "2"), "p4": ("'Abd", "'Ali")}
+    sandbox.put(named("known", "Kowalska", "'Ewa"))  # a found name adds its first character to the searched ones
+    for ecw_id, name in patients.items():
         sandbox.put(named(ecw_id, *name))
     pull("patient")
-    found = {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM patient")}
-    assert people.keys() <= found
+    loaded = {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM patient")}
+    assert patients.keys() <= loaded
     [row] = pull.rows("SELECT completeness FROM ecw_run WHERE resource = 'patient'")
     assert "not proven" in row["completeness"]
     assert "in turn" in row["completeness"]
 
 
-def test_what_the_crm_knows_is_asked_for(sandbox: Any, pull: Any) -> None:
+def test_the_first_characters_of_names_in_the_crm_are_searched(sandbox: Any, pull: Any) -> None:
     rare = "ᏣᎳ"
     assert not set(of_texts([rare])) & {*COMMON, *OTHERS}
     with pull.crm.begin() as connection:
@@ -51,19 +51,19 @@ def test_what_the_crm_knows_is_asked_for(sandbox: Any, pull: Any) -> None:
     assert pull.rows("SELECT ecw_id FROM patient WHERE ecw_id = 'p1'")
 
 
-def test_every_other_character_has_its_turn_within_a_cycle() -> None:
-    asked, end, options = set[str](), datetime(2026, 3, 1, tzinfo=UTC), Options()
+def test_every_other_character_is_searched_within_a_cycle() -> None:
+    searched, end, options = set[str](), datetime(2026, 3, 1, tzinfo=UTC), Options()
     for number in range(options.full_cycle_hours * 60 // options.every_minutes):
-        this = ask("Patient", Roll())
-        this.run["window_end"] = (end + number * timedelta(minutes=options.every_minutes)).isoformat()
+        context = extract_context("Patient", FixedRoster())
+        context.run["window_end"] = (end + number * timedelta(minutes=options.every_minutes)).isoformat()
         rounds = STRATEGIES["name_sweep"].rounds
         assert rounds is not None
-        for units in rounds(this):
-            asked |= {str(unit.params.get("name")) for unit in units}
-    assert set(OTHERS) <= asked
+        for units in rounds(context):
+            searched |= {str(unit.params.get("name")) for unit in units}
+    assert set(OTHERS) <= searched
 
 
-def test_where_names_begin() -> None:
+def test_the_prefixes_of_a_record_are_the_first_letters_of_its_names() -> None:
     record = {"name": [{"family": "Øst", "text": " Åse Øst", "given": ["Åse", None, ""]}, {"family": None}, "x"]}
     assert set(of_record(record)) == {"ø", "å"}
     assert set(of_record({"name": "Main Street"})) == {"m"}

@@ -1,4 +1,4 @@
-"""Real FHIR data (Synthea's), loaded into the sandbox, arrives whole."""
+"""Synthea's FHIR data, loaded into the sandbox, is pulled completely."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
 
-def test_every_record_arrives_once_and_a_change_is_one_update(
+def test_every_record_is_loaded_once_and_a_change_is_one_update(
     shared_data: Path,
     pull: Pulling,
     sandbox_factory: Callable[..., RunningSandbox],
@@ -19,27 +19,29 @@ def test_every_record_arrives_once_and_a_change_is_one_update(
     synthea = shared_data / "synthea"
     sandbox = sandbox_factory(load=synthea, quota=0, page_size=10)
     practice(sandbox)
-    held = {
+    records_by_id = {
         name: {
             json.loads(line)["id"]: json.loads(line) for line in (synthea / f"{kind}.ndjson").read_text().splitlines()
         }
         for name, kind in {"practitioner": "Practitioner", "location": "Location"}.items()
     }
-    assert {name: len(records) for name, records in held.items()} == {"practitioner": 43, "location": 44}
+    assert {name: len(records) for name, records in records_by_id.items()} == {"practitioner": 43, "location": 44}
 
     first, second = pull(), pull()
 
-    assert {name: (found["fetched"], found["inserted"]) for name, found in first.items()} == {
+    assert {name: (counts["fetched"], counts["inserted"]) for name, counts in first.items()} == {
         "practitioner": (43, 43),
         "location": (44, 44),
     }
-    assert {name: found["unchanged"] for name, found in second.items()} == {"practitioner": 43, "location": 44}
+    assert {name: counts["unchanged"] for name, counts in second.items()} == {"practitioner": 43, "location": 44}
     names = {row["ecw_id"]: row["last_name"] for row in pull.rows("SELECT ecw_id, last_name FROM practitioner")}
-    assert names == {ecw_id: record["name"][0]["family"] for ecw_id, record in held["practitioner"].items()}
+    assert names == {ecw_id: record["name"][0]["family"] for ecw_id, record in records_by_id["practitioner"].items()}
     cities = {row["ecw_id"]: row["city"] for row in pull.rows("SELECT ecw_id, city FROM location")}
-    assert cities == {ecw_id: record.get("address", {}).get("city") for ecw_id, record in held["location"].items()}
+    assert cities == {
+        ecw_id: record.get("address", {}).get("city") for ecw_id, record in records_by_id["location"].items()
+    }
 
-    record = next(iter(held["location"].values()))
+    record = next(iter(records_by_id["location"].values()))
     sandbox.put({**record, "description": "moved"})
     third = pull()
 

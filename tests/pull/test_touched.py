@@ -1,4 +1,4 @@
-"""Whose insurance a run asks for first: who changed, also while the insurance failed or another run loaded them."""
+"""A run queries the insurance of changed patients first, also of those that an earlier run loaded without insurance."""
 
 from __future__ import annotations
 
@@ -17,52 +17,52 @@ from tests.fixtures.sandbox import RunningSandbox
 NEW, POLICY = "N" * 43, "C" * 43
 
 
-def a_newcomer(sandbox: RunningSandbox) -> None:
+def add_patient(sandbox: RunningSandbox) -> None:
     """Give the practice a patient with an insurance."""
     patient, policy = sandbox.records("Patient")[0], sandbox.records("Coverage")[0]
     sandbox.put({**patient, "id": NEW})
     sandbox.put({**policy, "id": POLICY, "beneficiary": {"reference": f"Patient/{NEW}"}})
 
 
-def insured(pull: Pulling) -> set[Any]:
+def insurance_ids(pull: Pulling) -> set[Any]:
     return {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM insurance")}
 
 
-def missed(pull: Pulling) -> list[str]:
+def changed_patients(pull: Pulling) -> list[str]:
     return links.changed_since(pull.crm, "FFSAND", "patient", "insurance")
 
 
-def test_insurance_that_failed_comes_with_the_next_run(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_insurance_that_failed_is_fetched_by_the_next_run(pull: Pulling, sandbox: RunningSandbox) -> None:
     pull("patient", "insurance")
-    assert missed(pull) == []
-    a_newcomer(sandbox)
+    assert changed_patients(pull) == []
+    add_patient(sandbox)
     run = pull.begin()
     pull.resource(run, "patient")
     sandbox.fault("gone", resource="Coverage")
     with pytest.raises(EcwError):
         pull.resource(run, "insurance")
     sandbox.clear_faults()
-    assert missed(pull) == [NEW]
+    assert changed_patients(pull) == [NEW]
 
     pull("patient", "insurance")
 
-    assert POLICY in insured(pull)
-    assert missed(pull) == [], "the others' turn is not everybody's"
+    assert POLICY in insurance_ids(pull)
+    assert changed_patients(pull) == [], "the patients of this turn do not count as changed"
 
 
-def test_a_patient_whom_another_run_loaded_has_insurance_with_the_next_one(
+def test_the_insurance_of_a_patient_that_another_run_loaded_is_fetched_by_the_next_run(
     pull: Pulling, sandbox: RunningSandbox
 ) -> None:
     pull("patient", "insurance")
-    a_newcomer(sandbox)
+    add_patient(sandbox)
     pull("patient")
 
     pull("patient", "insurance")
 
-    assert POLICY in insured(pull)
+    assert POLICY in insurance_ids(pull)
 
 
-def test_an_edit_of_the_mapping_that_changes_no_patient_asks_nobody_before_their_turn(
+def test_an_edit_of_the_mapping_that_changes_no_patient_causes_no_extra_queries(
     pull: Pulling, sandbox: RunningSandbox, mappings: Path
 ) -> None:
     pull("patient", "insurance")
@@ -76,12 +76,14 @@ def test_an_edit_of_the_mapping_that_changes_no_patient_asks_nobody_before_their
 
 
 @on_sqlite
-def test_a_dry_run_asks_for_the_insurance_of_whom_it_would_load(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_dry_run_fetches_the_insurance_of_a_patient_that_it_would_load(
+    pull: Pulling, sandbox: RunningSandbox
+) -> None:
     pull("patient", "insurance")
-    a_newcomer(sandbox)
+    add_patient(sandbox)
     run = pull.begin("manual", options={"resources": ["patient", "insurance"], "dry_run": True})
 
-    told = [pull.resource(run, name)["inserted"] for name in ("patient", "insurance")]
+    inserted = [pull.resource(run, name)["inserted"] for name in ("patient", "insurance")]
 
-    assert told[0] == 1
+    assert inserted[0] == 1
     assert POLICY in {record["id"] for record in batch_file.read(pull.batches["insurance"][0]["path"])}

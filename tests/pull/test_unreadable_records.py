@@ -1,14 +1,14 @@
-"""One broken record is a reject with a reason; the run goes on with the others, whatever way they come."""
+"""One broken record becomes a reject with a reason, and the run loads the others, from pages and from reads."""
 
 import pytest
 
 from include.sandbox.response_faults import BROKEN
 
 
-@pytest.mark.parametrize("how", sorted(BROKEN))
-def test_a_broken_record_in_a_page_is_rejected_and_the_rest_is_loaded(pull, sandbox, how):
+@pytest.mark.parametrize("kind", sorted(BROKEN))
+def test_a_broken_record_in_a_page_is_rejected_and_the_rest_is_loaded(pull, sandbox, kind):
     total = sandbox.held()["Location"]
-    sandbox.fault("break_record", resource="Location", value=how, times=1)
+    sandbox.fault("break_record", resource="Location", value=kind, times=1)
     assert pull("location")["location"]["inserted"] == total - 1
     (reject,) = pull.rows("SELECT resource, ecw_id, rule, reason FROM ecw_reject")
     assert (reject["resource"], reject["rule"]) == ("location", "unreadable")

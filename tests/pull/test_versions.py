@@ -1,4 +1,4 @@
-"""A version that eCW once gave too late, or gives back, freezes no record."""
+"""A record is still updated after eCW once returned a version in the future, or returns an older one."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from ecw.pull.extract.dedupe import Seen, last_updated, version
 NOW = datetime.now(UTC)
 
 
-def stamped(at: datetime | None, **more: Any) -> dict[str, Any]:
-    return {"resourceType": "Patient", "id": "a", "meta": {"lastUpdated": at.isoformat()} if at else {}} | more
+def stamped(moment: datetime | None, **more: Any) -> dict[str, Any]:
+    return {"resourceType": "Patient", "id": "a", "meta": {"lastUpdated": moment.isoformat()} if moment else {}} | more
 
 
-def test_a_version_that_cannot_be_yet_is_none() -> None:
+def test_a_version_in_the_future_is_none() -> None:
     assert version(stamped(NOW + timedelta(days=1))) is None
     assert last_updated(stamped(NOW + timedelta(days=1))) is not None
     assert version(stamped(NOW + timedelta(minutes=5))) is not None, "clocks differ"
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_of_two_copies_in_a_run_one_from_the_future_does_not_win_by_it(first: bool) -> None:
+def test_of_two_copies_in_a_run_one_with_a_version_in_the_future_does_not_win(first: bool) -> None:
     seen = Seen()
     copies = [stamped(NOW + timedelta(days=900)), stamped(NOW)]
-    for at, copy in enumerate(copies if first else copies[::-1]):
-        seen.add(copy, 0, at)
+    for moment, copy in enumerate(copies if first else copies[::-1]):
+        seen.add(copy, 0, moment)
     assert seen.lines(0) == {1}, "the later answer"
     seen.close()
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_a_patient_who_was_of_2099_once_is_pulled_again(sandbox: Any, pull: Any, full: bool) -> None:
+def test_a_patient_that_once_had_a_version_of_2099_is_updated_again(sandbox: Any, pull: Any, full: bool) -> None:
     [one, *_] = sandbox.records("Patient")
     late = one | {"meta": {**one["meta"], "lastUpdated": "2099-01-01T00:00:00.000-05:00"}}
     sandbox.put(late | {"birthDate": "1971-01-02"}, stamp=False)

@@ -1,4 +1,4 @@
-"""What the tests of the push share: a client of the sandbox, and a patient as it is sent."""
+"""Fixtures of the push's tests: a client of the sandbox, a patient resource, the CRM's patients, whole runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.fixtures.sandbox import RunningSandbox
 
 @pytest.fixture
 def connect(keys: Keys) -> Callable[..., EcwClient]:
-    """Make a client that tries up to three times without waiting: `connect(sandbox, timeout=0.5)`."""
+    """Return a function that makes a client with up to three attempts and no waits: `connect(sandbox, timeout=0.5)`."""
 
     def client(sandbox: Any, timeout: float | None = 10) -> EcwClient:
         settings = EcwSettings(
@@ -69,13 +69,13 @@ ROW: dict[str, Any] = {
 
 
 class Crm:
-    """The CRM's patients as its users see them."""
+    """The CRM's patients, as its users add and edit them, and the project's tables."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
     def add(self, **changes: Any) -> str:
-        """Add a patient: ROW, less what is said differently; return its id."""
+        """Add a patient, ROW with these changes; return its id."""
         row = ROW | changes
         names, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
         with self.engine.begin() as connection:
@@ -94,12 +94,12 @@ class Crm:
             return dict(found.mappings().one())
 
     def all(self, table: str) -> list[dict[str, Any]]:
-        """Return the rows of one of our tables."""
+        """Return the rows of one of the project's tables."""
         with reading(self.engine) as connection:
             return [dict(row) for row in connection.execute(select(metadata.tables[table])).mappings()]
 
     def journal(self) -> list[tuple[str, str]]:
-        """Return (operation, outcome) of the journal, in order."""
+        """Return (operation, outcome) of the journal entries in the order of time."""
         rows = sorted(self.all("ecw_journal"), key=lambda row: row["at"])
         return [(row["operation"], row["outcome"]) for row in rows]
 
@@ -111,24 +111,23 @@ def crm(crm_engine: Engine) -> Crm:
 
 @pytest.fixture
 def pushing(crm_engine: Engine, sandbox: Any, connect: Any) -> Callable[..., Pushing]:
-    """Make what the pushes of a run share: `pushing(unknown_outcome_wait_seconds=0, allowed=lambda: False,
-    timeout=0.5)`."""
+    """Return a function that makes the Pushing of a run: `pushing(unknown_outcome_wait_seconds=0, timeout=0.5)`."""
     mapping = load_mapping("patient")
 
     def make(
         run_id: str = "r1", allowed: Callable[[], bool] = lambda: True, timeout: float | None = 10, **options: Any
     ) -> Pushing:
-        given = Options(**{"unknown_outcome_wait_seconds": 0.0} | options)
-        return Pushing(crm_engine, connect(sandbox, timeout), mapping, PushRun(run_id, given, allowed))
+        settings = Options(**{"unknown_outcome_wait_seconds": 0.0} | options)
+        return Pushing(crm_engine, connect(sandbox, timeout), mapping, PushRun(run_id, settings, allowed))
 
     return make
 
 
 class Runs:
-    """Whole runs of the push, as the DAG does them: one function after the other, over Airflow's connections."""
+    """Whole runs of the push as in the DAG: each step's function in order, with Airflow's connections."""
 
     def __init__(self, connection: Callable[..., None]) -> None:
-        self.connection = connection  # says what the connection's extra field `push` holds
+        self.connection = connection  # sets the connection's extra field `push`
         self.count = 0
 
     def begin(self, run_type: str = "manual", **options: Any) -> Push:
@@ -147,9 +146,9 @@ class Runs:
 
 @pytest.fixture
 def run(sandbox: RunningSandbox, keys: Keys, crm_url: str, monkeypatch: pytest.MonkeyPatch) -> Runs:
-    """Runs of the push into the session's sandbox; they wait for nothing, unless told otherwise."""
+    """Return runs of the push into the sandbox of the test, without waits unless the connection sets them."""
 
-    def say(**push: Any) -> None:
+    def set_options(**push: Any) -> None:
         connect_airflow(monkeypatch, sandbox, keys, push=WITHOUT_WAITING | push)
 
     monkeypatch.setenv("AIRFLOW_CONN_CRM_TEST", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
@@ -157,5 +156,5 @@ def run(sandbox: RunningSandbox, keys: Keys, crm_url: str, monkeypatch: pytest.M
     for name in ("ECW_PUSH_KILL_SWITCH", "ECW_PUSH_AUTO_START"):
         for practice in ("", "__TEST"):
             monkeypatch.setenv(f"AIRFLOW_VAR_{name}{practice}", "no" if name.endswith("SWITCH") else "yes")
-    say()
-    return Runs(say)
+    set_options()
+    return Runs(set_options)

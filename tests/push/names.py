@@ -1,4 +1,4 @@
-"""Patients who are far from each other, so that no two are near matches."""
+"""Patients that differ so much that no two are near matches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAMES = (
 
 
 def person(at: int) -> dict[str, Any]:
-    """Return what a CRM says of one of them: another name or another birth date."""
+    """Return the CRM columns of patient number `at`: no two have the same name and birth date."""
     year, again = 50 + at // len(NAMES) % 50, at // len(NAMES) // 50
     return {
         "identifier": f"P-{at:04}",

@@ -1,4 +1,4 @@
-"""More than usual is asked for, by whatever way it comes, and a no is a no."""
+"""A push that is larger than usual needs an approval, however it was started, and a rejection is final."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ YES, NO = {"approved": True, "by": "alice"}, {"approved": False, "by": "bob"}
 
 
 @pytest.fixture(autouse=True)
-def _two(run: Any) -> None:
+def _limits_of_two(run: Any) -> None:
     run.connection(max_creates=2, max_updates=2)
 
 
-def again(push: Push) -> Push:
+def clear(push: Push) -> Push:
     """Clear the run from its first task."""
     return steps.begin(push["run_id"], push["run_type"], push["ecw_conn_id"], push["crm_conn_id"], {})
 
 
-def test_a_run_whose_approval_failed_asks_again_when_it_is_cleared(sandbox: Any, crm: Any, run: Any) -> None:
+def test_a_cleared_run_without_an_answer_asks_for_the_approval_again(sandbox: Any, crm: Any, run: Any) -> None:
     for at in range(3):
         crm.add(**person(at))
     push = run.begin("asset_triggered")
@@ -35,15 +35,15 @@ def test_a_run_whose_approval_failed_asks_again_when_it_is_cleared(sandbox: Any,
     table = steps.summary(push)
     assert table["counts"] == {"not approved": 3}
     assert "`approve`" in table["shown"][0]["next_step"]
-    cleared = again(push)
+    cleared = clear(push)
     assert cleared["needs_approval"]
     assert run.finish(cleared, NO)["counts"] == {"not approved": 3}
     assert sandbox.served("transaction") == 0
-    assert run.finish(cleared, YES)["counts"] == {"created": 3}, "the approval alone was cleared, and answered anew"
-    assert not again(push)["needs_approval"]
+    assert run.finish(cleared, YES)["counts"] == {"created": 3}, "only the approval was cleared and answered again"
+    assert not clear(push)["needs_approval"]
 
 
-def test_what_was_approved_and_not_begun_is_tried_by_the_cleared_task(
+def test_approved_patients_that_were_not_sent_are_sent_by_the_cleared_task(
     sandbox: Any, crm: Any, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for at in range(3):
@@ -52,11 +52,11 @@ def test_what_was_approved_and_not_begun_is_tried_by_the_cleared_task(
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_KILL_SWITCH", "1")
     assert run.finish(push, YES)["counts"] == {"stopped": 3}
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_KILL_SWITCH", "0")
-    assert not again(push)["needs_approval"]
+    assert not clear(push)["needs_approval"]
     assert run.finish(push, YES)["counts"] == {"created": 3}
 
 
-def test_a_rejection_says_who_and_what_next(sandbox: Any, crm: Any, run: Any) -> None:
+def test_a_rejection_names_the_person_and_the_next_step(sandbox: Any, crm: Any, run: Any) -> None:
     for at in range(3):
         crm.add(**person(at))
     [one, *_] = run(approval=NO)["shown"]
@@ -65,7 +65,9 @@ def test_a_rejection_says_who_and_what_next(sandbox: Any, crm: Any, run: Any) ->
     assert sandbox.served("transaction") == 0
 
 
-def test_whom_an_open_approval_is_about_is_left_to_it_though_they_change(sandbox: Any, crm: Any, run: Any) -> None:
+def test_patients_of_an_open_approval_are_not_taken_by_another_run_even_if_they_change(
+    sandbox: Any, crm: Any, run: Any
+) -> None:
     ids = [crm.add(**person(at)) for at in range(3)]
     push = run.begin("asset_triggered")
     crm.edit(ids[0], city="Lawrence")
@@ -76,7 +78,7 @@ def test_whom_an_open_approval_is_about_is_left_to_it_though_they_change(sandbox
     assert sandbox.record("Patient", crm.row(ids[0])["ecw_id"])["address"][0]["city"] == "Lawrence"
 
 
-def test_runs_that_nobody_asked_for_count_together_for_a_day(crm: Any, run: Any, pushing: Any) -> None:
+def test_the_patients_of_automatic_runs_count_together_for_a_day(crm: Any, run: Any, pushing: Any) -> None:
     for at in range(2):
         crm.add(**person(at))
         assert run("asset_triggered")["counts"] == {"created": 1}
@@ -84,7 +86,7 @@ def test_runs_that_nobody_asked_for_count_together_for_a_day(crm: Any, run: Any,
     push = run.begin("asset_triggered")
     assert push["needs_approval"]
     assert run.finish(push, NO)["counts"] == {"not approved": 1}
-    assert run()["counts"] == {"created": 1}, "a person asked for it"
+    assert run()["counts"] == {"created": 1}, "a run that a person started does not count"
     for name in ("Lawrence", "Salina", "Hays"):
         crm.edit(third, city=name)
         assert run("asset_triggered")["counts"] == {"updated": 1}, "one patient counts once"
@@ -95,7 +97,9 @@ def test_runs_that_nobody_asked_for_count_together_for_a_day(crm: Any, run: Any,
     assert run("asset_triggered")["counts"] == {"created": 1}
 
 
-def test_one_approval_at_a_time_is_open_and_what_is_within_the_limits_goes_on(crm: Any, run: Any, pushing: Any) -> None:
+def test_only_one_approval_is_open_and_patients_within_the_limits_are_sent_meanwhile(
+    crm: Any, run: Any, pushing: Any
+) -> None:
     old = crm.add(**person(9))
     run()
     for at in range(3):
@@ -112,10 +116,10 @@ def test_one_approval_at_a_time_is_open_and_what_is_within_the_limits_goes_on(cr
     assert len(due(pushing(), Wanted(max_creates=2))) == 3
 
 
-def test_an_approval_that_nobody_can_answer_any_more_is_asked_for_again(crm: Any, run: Any, pushing: Any) -> None:
+def test_an_approval_whose_run_was_deleted_is_asked_for_again_after_its_hours(crm: Any, run: Any, pushing: Any) -> None:
     for at in range(3):
         crm.add(**person(at))
-    run.begin("asset_triggered")  # and the run is deleted in Airflow
+    run.begin("asset_triggered")  # the run is then deleted in Airflow
     now = datetime.now(UTC)
     assert due(pushing(), Wanted(), now + timedelta(hours=25)) == {}
     assert len(due(pushing(), Wanted(), now + timedelta(hours=27))) == 3

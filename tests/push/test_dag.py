@@ -1,4 +1,4 @@
-"""Whole runs by Airflow itself: how a run ends, and what Airflow shows of it."""
+"""Whole runs in Airflow: the state in which a run ends, and the values that Airflow shows."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ print(json.dumps([run.state, {ti.task_id: ti.state for ti in run.get_task_instan
 """
 Ended = tuple[str, dict[str, str]]
 pytestmark = [
-    on_sqlite,  # how a run ends is no matter of the CRM
-    pytest.mark.airflow,  # tests/dags/test_deciding.py asks Airflow the same without running tasks
+    on_sqlite,  # the end of a run does not depend on the CRM's database
+    pytest.mark.airflow,  # tests/dags/test_deciding.py tests the same without running tasks
 ]
 
 
 @pytest.fixture(scope="session")
 def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an empty Airflow."""
+    """Return a folder with an empty Airflow."""
     home = tmp_path_factory.mktemp("airflow")
     airflow = Path(sys.executable).with_name("airflow")
     subprocess.run([airflow, "db", "migrate"], env=os.environ | {"AIRFLOW_HOME": str(home)}, check=True)
@@ -44,9 +44,9 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def airflow_run(airflow_home: Path, sandbox: RunningSandbox, keys: Keys, run: Any) -> Callable[..., Ended]:
-    """Run the DAG with a form; return the run's state and its tasks' states."""
+    """Return a function that runs the DAG with a form and returns the states of the run and of its tasks."""
 
-    def go(**form: Any) -> Ended:
+    def run_dag(**form: Any) -> Ended:
         env = os.environ | {
             "AIRFLOW_HOME": str(airflow_home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
@@ -60,7 +60,7 @@ def airflow_run(airflow_home: Path, sandbox: RunningSandbox, keys: Keys, run: An
         state, tasks = json.loads(done.stdout.splitlines()[-1])
         return state, tasks
 
-    return go
+    return run_dag
 
 
 def shown(home: Path) -> str:
@@ -79,7 +79,7 @@ def test_a_run_that_did_not_begin_is_red(airflow_run: Any, crm: Any) -> None:
     assert (tasks["confirm"], tasks["summary"]) == ("success", "success")
 
 
-def test_a_run_in_which_nothing_could_be_sent_is_red_and_what_it_shows_holds_no_patient(
+def test_a_run_that_could_send_nothing_is_red_and_airflow_shows_no_patient_data(
     airflow_run: Any, airflow_home: Path, sandbox: RunningSandbox, crm: Any
 ) -> None:
     sandbox.set(write_back=False)
@@ -90,7 +90,7 @@ def test_a_run_in_which_nothing_could_be_sent_is_red_and_what_it_shows_holds_no_
         assert value not in shown(airflow_home)
 
 
-def test_a_run_that_is_done_is_green(airflow_run: Any, crm: Any) -> None:
+def test_a_successful_run_is_green(airflow_run: Any, crm: Any) -> None:
     crm.add(**person(0))
     state, tasks = airflow_run()
     assert (state, set(tasks.values())) == ("success", {"success"})

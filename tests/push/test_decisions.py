@@ -1,4 +1,4 @@
-"""Who decided, when, and what the choice was before and after, stands in the Integration Logs."""
+"""The Integration Logs record who decided, when, and the choice before and after."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ def decisions(crm: Any) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "entry"),
     [
         ({"approved": True, "by": "anna"}, ("anna", "waiting", "approved")),
         ({"approved": False, "by": "anna"}, ("anna", "waiting", "not approved")),
         ({"approved": False, "by": None}, ("nobody in time", "waiting", "not approved")),
     ],
 )
-def test_an_approval(crm: Any, run: Any, answer: Any, told: tuple[str, ...]) -> None:
+def test_an_approval_is_recorded_once(crm: Any, run: Any, answer: Any, entry: tuple[str, ...]) -> None:
     run.connection(max_creates=0)
     crm.add(**person(0))
     push = run.begin()
     run.finish(push, answer)
     steps.send(push, answer)  # a retry decides nothing
-    assert decisions(crm) == [("approve", *told)]
+    assert decisions(crm) == [("approve", *entry)]
 
 
-def test_a_push_that_was_rejected_and_is_approved_after_all(crm: Any, run: Any) -> None:
+def test_an_approval_after_a_rejection_is_recorded(crm: Any, run: Any) -> None:
     run.connection(max_creates=0)
     crm.add(**person(0))
     push = run.begin()
@@ -48,21 +48,21 @@ def test_a_push_that_was_rejected_and_is_approved_after_all(crm: Any, run: Any) 
     assert decisions(crm)[1] == ("approve", "ben", "not approved", "approved")
 
 
-def test_a_match_and_a_conflict(crm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_choices_about_a_match_are_recorded_with_the_terminal_user(crm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SUDO_USER", raising=False)
-    me = f"{getpass.getuser()} at a terminal"
+    user = f"{getpass.getuser()} at a terminal"
     place = Place("P", "patient")
     with crm.engine.begin() as connection:
         intents.record_unsent(connection, place, "7", intents.Unsent(HELD, "i", "create", "r", "x", ("a", "b")))
     assert intents.choose(crm.engine, place, "7", "a", terminal_user())
-    assert intents.choose(crm.engine, place, "7", "a", terminal_user()), "the same again"
+    assert intents.choose(crm.engine, place, "7", "a", terminal_user()), "the same choice again is not recorded"
     assert intents.choose(crm.engine, place, "7", "b", terminal_user())
     monkeypatch.setenv("SUDO_USER", "anna")
     assert intents.choose(crm.engine, place, "7", None, terminal_user())
     assert not intents.choose(crm.engine, place, "7", "nobody", terminal_user())
     assert not conflicts.choose(crm.engine, conflicts.Field("P", "patient", "7", "city"), "crm", terminal_user())
     assert decisions(crm) == [
-        ("match", me, None, "a"),
-        ("match", me, "a", "b"),
-        ("match", f"{me} (sudo by anna)", "b", None),
+        ("match", user, None, "a"),
+        ("match", user, "a", "b"),
+        ("match", f"{user} (sudo by anna)", "b", None),
     ]

@@ -1,4 +1,4 @@
-"""What a dry run says of patients whom a person must decide about: true, although it writes nothing down."""
+"""The next steps of a dry run for patients that a person must decide about are right, although it writes nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from ecw.cli.conflicts import command as conflicts
 from ecw.cli.matches import command as matches
 from tests.push.names import person
-from tests.push.patient.test_push import clinic, in_ecw
+from tests.push.patient.test_push import ecw_record, edit_in_ecw
 
 CONNECTIONS = ["--ecw-conn-id", "ecw_test", "--crm-conn-id", "crm_test"]
 
@@ -23,13 +23,13 @@ def listed(command: Any) -> str:
 
 @pytest.fixture
 def near(crm: Any, run: Any) -> str:
-    """A patient of the CRM who is nearly one whom eCW has."""
+    """Return the CRM id of a patient that nearly matches one of eCW."""
     crm.add(**person(0) | {"first_name": "Eva"})
     run()
     return str(crm.add(**person(0) | {"identifier": "other", "first_name": "Ewa"}))
 
 
-def test_who_would_be_held_is_not_in_the_list_yet_and_the_run_says_so(crm: Any, run: Any, near: str) -> None:
+def test_a_dry_run_says_that_a_patient_it_would_hold_is_not_listed_yet(crm: Any, run: Any, near: str) -> None:
     [one] = run(dry_run=True)["shown"]
     assert (one["crm_id"], one["status"]) == (near, "held")
     assert one["next_step"] == (
@@ -40,7 +40,7 @@ def test_who_would_be_held_is_not_in_the_list_yet_and_the_run_says_so(crm: Any, 
     assert near in listed(matches)
 
 
-def test_who_is_held_already_is_in_the_list_and_the_dry_run_says_how_to_decide(run: Any, near: str) -> None:
+def test_a_dry_run_names_the_command_for_a_patient_that_is_held_already(run: Any, near: str) -> None:
     run()
     [one] = run(dry_run=True, patients=[near])["shown"]
     assert one["status"] == "held"
@@ -52,7 +52,7 @@ def test_a_conflict_is_listed_after_a_push_without_dry_run(sandbox: Any, crm: An
     crm_id = crm.add(**person(0))
     run()
     ecw_id = crm.row(crm_id)["ecw_id"]
-    clinic(sandbox, ecw_id, name=[in_ecw(sandbox, ecw_id)["name"][0] | {"family": "Clinic"}])
+    edit_in_ecw(sandbox, ecw_id, name=[ecw_record(sandbox, ecw_id)["name"][0] | {"family": "Clinic"}])
     crm.edit(crm_id, last_name="Intake")
     [one] = run(dry_run=True)["shown"]
     assert one["reason"] == "both sides changed last_name"

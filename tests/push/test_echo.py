@@ -1,4 +1,4 @@
-"""What was pushed comes back in the next pull: no change, no second row, no push again."""
+"""The pull after a push: pushed values are no change, make no second row, and are not pushed again."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from ecw.vob.steps import open_vob
 from tests.push.names import person
 
 
-def pulled(crm: Any) -> list[tuple[str, str]]:
+def pull_entries(crm: Any) -> list[tuple[str, str]]:
     rows = crm.all("ecw_journal")
     return [(row["operation"], row["crm_id"]) for row in rows if row["direction"] == "pull" and row["crm_id"]]
 
 
-def test_the_echo_of_a_push_is_no_change(sandbox: Any, crm: Any, run: Any, pull: Any, pushing: Any) -> None:
+def test_a_pull_of_pushed_patients_changes_no_row(sandbox: Any, crm: Any, run: Any, pull: Any, pushing: Any) -> None:
     pull("patient")
-    people, journal = len(pull.rows("SELECT id FROM patient")), len(pulled(crm))
+    patients, journal = len(pull.rows("SELECT id FROM patient")), len(pull_entries(crm))
     crm_id, unread = crm.add(**person(0)), crm.add(**person(1))
     run(patients=[crm_id])
-    steps.send(run.begin(patients=[unread]))  # and killed before it was read back
+    steps.send(run.begin(patients=[unread]))  # killed before the readback
     before = crm.row(crm_id)
     numbers = pull("patient")["patient"]
     assert (numbers["inserted"], numbers["rejected"]) == (0, 0)
     assert crm.row(crm_id) == before, "updated_at included"
-    assert len(pull.rows("SELECT id FROM patient")) == people + 2
-    assert [who for _, who in pulled(crm)[journal:]] == [unread], "what eCW added to it: its account number"
+    assert len(pull.rows("SELECT id FROM patient")) == patients + 2
+    assert [crm_id for _, crm_id in pull_entries(crm)[journal:]] == [unread], "eCW added its account number"
     assert list(outbox(pushing())) == []
     assert pull("patient")["patient"]["updated"] == 0
     assert crm.all("ecw_conflict") == []
 
 
-def test_the_echo_of_a_push_opens_no_request_to_verify_benefits_and_the_clinics_edit_does(
+def test_a_pull_of_pushed_patients_opens_no_vob_request_and_an_edit_of_the_clinic_does(
     sandbox: Any, crm: Any, run: Any, pull: Any, pushing: Any
 ) -> None:
     pull("patient")
     crm_id, unread = crm.add(**person(0)), crm.add(**person(1))
     run(patients=[crm_id])
-    steps.send(run.begin(patients=[unread]))  # and killed before it was read back
+    steps.send(run.begin(patients=[unread]))  # killed before the readback
     pull("patient")
     crm.edit(crm_id, phone="785-555-0142")
     assert run(patients=[crm_id])["counts"] == {"updated": 1}
@@ -59,7 +59,7 @@ def test_the_echo_of_a_push_opens_no_request_to_verify_benefits_and_the_clinics_
     ]
 
 
-def test_what_ecw_spells_in_its_own_way_is_learned_and_counted(
+def test_ecws_spelling_of_a_pushed_value_is_learned_and_counted(
     sandbox: Any, crm: Any, run: Any, pull: Any, pushing: Any
 ) -> None:
     crm_id = crm.add(**person(0) | {"city": "St. Louis"})
@@ -75,7 +75,7 @@ def test_what_ecw_spells_in_its_own_way_is_learned_and_counted(
 
 
 @pytest.mark.parametrize("died", [True, False])
-def test_a_pull_that_comes_upon_a_patient_whose_answer_was_lost_links_it_instead_of_making_a_second_row(
+def test_a_pull_links_a_patient_whose_answer_was_lost_and_inserts_no_second_row(
     sandbox: Any, crm: Any, pull: Any, pushing: Any, died: bool
 ) -> None:
     crm_id, other = crm.add(**person(0)), crm.add(**person(1))
@@ -84,7 +84,7 @@ def test_a_pull_that_comes_upon_a_patient_whose_answer_was_lost_links_it_instead
     if died:
         with crm.engine.begin() as connection:
             connection.exec_driver_sql("UPDATE ecw_intent SET state = 'sending'")
-    crm.edit(crm_id, city="Lawrence")  # meanwhile: it must not be lost
+    crm.edit(crm_id, city="Lawrence")  # this edit must not be lost
     pull("patient")
     [ecw_id] = [each["id"] for each in sandbox.records("Patient") if each["name"][0]["family"] == "Abernathy"]
     assert [row["id"] for row in pull.rows("SELECT id FROM patient WHERE last_name = 'Abernathy'")] == [int(crm_id)]
@@ -96,7 +96,7 @@ def test_a_pull_that_comes_upon_a_patient_whose_answer_was_lost_links_it_instead
     assert (pushed.status, pushed.fields) == ("updated", ("city",))
 
 
-def test_of_two_who_may_be_the_one_that_was_sent_the_pull_takes_none_and_the_push_the_one_with_its_number(
+def test_of_two_candidates_for_a_lost_create_the_pull_links_none_and_the_push_that_with_its_number(
     sandbox: Any, crm: Any, pull: Any, pushing: Any
 ) -> None:
     crm_id = crm.add(**person(0))
@@ -114,7 +114,7 @@ def test_of_two_who_may_be_the_one_that_was_sent_the_pull_takes_none_and_the_pus
     assert (links[one["id"]], links["another"] != crm_id) == (crm_id, True)
 
 
-def test_a_lost_answer_is_recognised_though_ecw_spells_the_name_in_its_own_way(
+def test_a_patient_whose_answer_was_lost_is_recognised_in_ecws_spelling(
     sandbox: Any, crm: Any, pull: Any, pushing: Any
 ) -> None:
     crm_id = crm.add(**person(0))
@@ -128,24 +128,24 @@ def test_a_lost_answer_is_recognised_though_ecw_spells_the_name_in_its_own_way(
     assert list(outbox(pushing())) == []
 
 
-def test_the_echo_of_a_push_verifies_no_benefits_and_an_edit_of_the_clinic_does(
+def test_a_pull_of_pushed_changes_opens_no_vob_request_and_an_edit_of_the_clinic_does(
     sandbox: Any, crm: Any, run: Any, pull: Any
 ) -> None:
-    def opened() -> int:
+    def opened_requests() -> int:
         return open_vob("", "ecw_test", "crm_test", "ecw_test")["opened"]
 
     pull("patient", "insurance")
-    assert opened() == 0, "a first load"
+    assert opened_requests() == 0, "the initial sync"
     insured = "SELECT patient.id FROM patient JOIN insurance ON patient = 'Patient/' || patient.ecw_id"
     crm_id = str(pull.rows(f"{insured} WHERE phone IS NOT NULL AND city IS NOT NULL ORDER BY patient.id")[0]["id"])
     crm.edit(crm_id, city="Lawrence", phone="7855550199")
     crm.add(**person(0))
     assert run()["counts"] == {"created": 1, "updated": 1}
     pull("patient", "insurance")
-    assert opened() == 0
+    assert opened_requests() == 0
     patient = sandbox.record("Patient", crm.row(crm_id)["ecw_id"])
     assert "Lawrence" in [each["city"] for each in patient["address"]]
     moved = [each | {"city": "Hays"} if each["city"] == "Lawrence" else each for each in patient["address"]]
     sandbox.put(patient | {"address": moved})
     pull("patient", "insurance")
-    assert opened() == 1
+    assert opened_requests() == 1

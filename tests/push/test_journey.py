@@ -1,4 +1,4 @@
-"""Hundreds of pushes with everything going wrong, pulls between them, both sides edited: none doubled, lost, wiped."""
+"""Hundreds of pushes with faults, pulls between them and edits on both sides: no patient doubled, no edit lost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ecw.push.plan.outbox import outbox
 from tests.fixtures.keys import Keys
 from tests.fixtures.pulling import connect
 from tests.push.names import NAMES
-from tests.push.worker import says, tell, worker
+from tests.push.worker import read_line, worker, write_id
 
 FAULTS = ("lose_response", "hang", "server_error", "request_timeout", "drop", "truncate", "too_many", "revoke_token")
 CODES = ("103", "2", "308", "999")
@@ -33,7 +33,8 @@ KINDS += [("write_code", code) for code in CODES] + [("write_answer", shape) for
 CITIES = ("Topeka", "Lawrence", "Wichita", "Salina", "Dodge City", "Emporia", "Hays", "Newton")
 SHOWN_AFTER, SETTLE_AFTER = 0.1, 0.15  # seconds: eCW shows a new patient; an unknown outcome is searched for
 
-REUSED, BORN_AGAIN = 5, "2001-02-03"  # rows that are given to somebody else, and whose birth date they have then
+# The number of rows that are reused for another person, and the birth date of that person.
+REUSED, REUSED_BIRTH_DATE = 5, "2001-02-03"
 
 Key = tuple[str, str]  # CRM id, column
 
@@ -43,7 +44,7 @@ def account(patient: dict[str, Any]) -> str:
 
 
 def shown(patient: dict[str, Any]) -> dict[str, str]:
-    """Return the columns that are edited, in the CRM's words."""
+    """Return the edited columns of eCW's patient as the CRM's values."""
     name = patient["name"][0]
     return {
         "city": patient["address"][0]["city"],
@@ -54,29 +55,29 @@ def shown(patient: dict[str, Any]) -> dict[str, str]:
 
 
 class Journey:
-    """Edits on both sides, pushes with faults and pulls, by a seed.
+    """Random edits on both sides, pushes with faults, and pulls, from a seed.
 
-    `ours` and `theirs` are the last edits of the CRM and of the clinic that nobody has replaced knowingly: what
-    replaces a value that stood on its side when it was written is no loss.
+    `crm_values` and `ecw_values` are the last edits of the CRM and of the clinic that must survive. An edit is removed
+    from them when the other side replaces it after having received it: that is not a loss.
     """
 
     def __init__(
-        self, crm: Any, sandbox: Any, pushing: Any, pull: Any, seed: int, elsewhere: Callable[[bool], None]
+        self, crm: Any, sandbox: Any, pushing: Any, pull: Any, seed: int, use_other_practice: Callable[[bool], None]
     ) -> None:
-        self.crm, self.sandbox, self.pull, self.elsewhere = crm, sandbox, pull, elsewhere
+        self.crm, self.sandbox, self.pull, self.use_other_practice = crm, sandbox, pull, use_other_practice
         self.pushing = pushing(unknown_outcome_wait_seconds=SETTLE_AFTER)
         self._transact, self._search = self.pushing.client.transact, self.pushing.client.search
         self.pushing.client.transact, self.pushing.client.search = self.transact, self.search
         self.random = random.Random(seed)
         self.ids: list[str] = []
-        self.ours: dict[Key, str] = {}
-        self.theirs: dict[Key, str] = {}
+        self.crm_values: dict[Key, str] = {}
+        self.ecw_values: dict[Key, str] = {}
         self.status: Counter[str] = Counter()
         self.pulls = self.edits = self.kills = 0
         self.twins: set[str] = set()
-        self.reused: dict[str, str] = {}  # rows that are somebody else's now: eCW id of the chart they must not reach
-        self.stale = self.lost = self.wandered = 0
-        self.taken = False
+        self.reused: dict[str, str] = {}  # rows reused for another person: the eCW id that they must not change
+        self.edited_before_write = self.lost_claims = self.switched_practices = 0
+        self.claims_taken = False
         self.kinds = self._deck()
 
     def _deck(self) -> Iterator[tuple[str, str]]:
@@ -96,10 +97,10 @@ class Journey:
         city = self.random.choice(CITIES)
         crm_id = self.crm.add(identifier=f"J-{at:04}", last_name=name, birth_date=born, phone=None, city=city)
         self.ids.append(crm_id)
-        self.ours |= {(crm_id, "city"): city, (crm_id, "gender"): "Female", (crm_id, "last_name"): name}
+        self.crm_values |= {(crm_id, "city"): city, (crm_id, "gender"): "Female", (crm_id, "last_name"): name}
 
     def twin(self) -> None:
-        """Add somebody of the same family name and birth date: with a name that is far from the other's, or near."""
+        """Add a patient with the family name and birth date of another, and a first name that is similar or not."""
         other = self.random.choice(self.ids)
         row, first = self.crm.row(other), self.random.choice(("Zofia", "Eva"))
         if other in self.twins or other in self.reused or row["last_name"] not in NAMES:
@@ -110,23 +111,23 @@ class Journey:
         crm_id = self.crm.add(identifier=f"J-T{len(self.twins):03}", first_name=first, city=city, **same)
         self.ids.append(crm_id)
         self.twins.add(crm_id)
-        self.ours |= {(crm_id, "city"): city, (crm_id, "gender"): "Female"}
+        self.crm_values |= {(crm_id, "city"): city, (crm_id, "gender"): "Female"}
 
     def reuse(self) -> None:
-        """Let the CRM's people take a row that is linked for somebody else."""
+        """Reuse a linked row of the CRM for another person."""
         done = {row["crm_id"] for row in self.crm.all("ecw_intent") if row["state"] == intents.DONE}
         free = sorted(done & set(self.linked()) - set(self.reused) - self.twins)
         if not free or len(self.reused) >= REUSED:
             return
         crm_id = self.random.choice(free)
         self.reused[crm_id] = self.linked()[crm_id]
-        self.crm.edit(crm_id, last_name="Quarrington", first_name="Dagmar", birth_date=BORN_AGAIN, gender="Male")
-        for edits in (self.ours, self.theirs):
+        self.crm.edit(crm_id, last_name="Quarrington", first_name="Dagmar", birth_date=REUSED_BIRTH_DATE, gender="Male")
+        for edits in (self.crm_values, self.ecw_values):
             for key in [key for key in edits if key[0] == crm_id]:
                 del edits[key]
 
     def decide(self) -> None:
-        """Let a person choose for whom the searches found somebody: whoever has another account number is another."""
+        """Decide all held patients as a person would: a candidate with another account number is another patient."""
         for crm_id, one in intents.held(self.crm.engine, self.pushing.place):
             if crm_id not in self.reused and one.choice is None:
                 number, stored = self.crm.row(crm_id)["identifier"], self.stored()
@@ -135,78 +136,78 @@ class Journey:
                     self.crm.engine, self.pushing.place, crm_id, own[0] if own else intents.NEW, "tester"
                 )
 
-    # -- what goes wrong between deciding and writing
+    # -- what goes wrong between the decision and the write
 
-    def transact(self, request: Any, **how: Any) -> Any:
-        """Let the clinic edit the very patient after it was read, and another worker take over what was sent."""
+    def transact(self, request: Any, **options: Any) -> Any:
+        """Sometimes let the clinic edit the patient before the request, or another worker take over after it."""
         [entry] = request["entry"]
         crm_ids = {ecw_id: crm_id for crm_id, ecw_id in self.linked().items() if crm_id not in self.reused}
         if entry["request"]["method"] == "PUT" and self.random.random() < 0.1:
             self.clinic_edits(crm_ids[entry["resource"]["id"]])
-            self.stale += 1
-        answer = self._transact(request, **how)
+            self.edited_before_write += 1
+        answer = self._transact(request, **options)
         if self.random.random() < 0.04:
-            self.overtake()
+            self.take_over_claims()
         return answer
 
-    def search(self, *given: Any, **how: Any) -> Any:
+    def search(self, *arguments: Any, **options: Any) -> Any:
         if self.random.random() < 0.02:
-            self.overtake()
-        return self._search(*given, **how)
+            self.take_over_claims()
+        return self._search(*arguments, **options)
 
-    def overtake(self) -> None:
-        """Let another worker have every claim."""
+    def take_over_claims(self) -> None:
+        """Take over every claim as another worker."""
         with self.crm.engine.begin() as connection:
             connection.execute(update(ecw_claim).values(token=ecw_claim.c.token + 1, holder="elsewhere 1 1"))
-        self.lost, self.taken = self.lost + 1, True
+        self.lost_claims, self.claims_taken = self.lost_claims + 1, True
 
-    def wander(self) -> None:
-        """Begin a run, point its connection at another practice, which refuses it, and back."""
-        self.wandered += 1
-        push = steps.begin(f"wander__{self.wandered}", "manual", "ecw_test", "crm_test", options={"limit": 3})
-        self.elsewhere(True)
+    def switch_practice(self) -> None:
+        """Begin a run and let its steps fail with the connection of another practice; then send it with its own."""
+        self.switched_practices += 1
+        push = steps.begin(f"switch__{self.switched_practices}", "manual", "ecw_test", "crm_test", options={"limit": 3})
+        self.use_other_practice(True)
         for step in (steps.send, steps.confirm):
             with pytest.raises(ConfigurationError):
                 step(push)
-        self.elsewhere(False)
-        with suppress(RetryableError, AccessDenied):  # a fault that was switched on before
+        self.use_other_practice(False)
+        with suppress(RetryableError, AccessDenied):  # a fault that was set before
             self.status.update(steps.send(push))
 
     def change(self, side: str) -> dict[str, str]:
-        """Make up values for some columns; what is edited back to where it was would be no edit, so each comes once.
+        """Return new values for some columns; each value is used once, so that no edit restores an earlier value.
 
-        There are too few genders for that: the clinic writes one that the CRM never does.
+        There are not enough genders for that: the clinic writes one that the CRM never writes.
         """
         self.edits += 1
         new = f"{side}{self.edits}"
         gender = self.random.choice(("Male", "Female")) if side == "Crm" else "Unknown"
         values = {"city": new, "gender": gender, "last_name": new, "middle_name": new}
-        wanted = self.random.sample(["city", "gender", "middle_name"], k=self.random.randrange(1, 3))
-        return {name: values[name] for name in wanted + ["last_name"] * (self.random.random() < 0.2)}
+        names = self.random.sample(["city", "gender", "middle_name"], k=self.random.randrange(1, 3))
+        return {name: values[name] for name in names + ["last_name"] * (self.random.random() < 0.2)}
 
     def write(
-        self, crm_id: str, mine: dict[Key, str], others: dict[Key, str], now: Any, values: dict[str, str]
+        self, crm_id: str, own: dict[Key, str], others: dict[Key, str], current: Any, values: dict[str, str]
     ) -> None:
         for name, value in values.items():
-            mine[crm_id, name] = value
-            if (crm_id, name) in others and others[crm_id, name] == now[name]:
+            own[crm_id, name] = value
+            if (crm_id, name) in others and others[crm_id, name] == current[name]:
                 del others[crm_id, name]
 
     def crm_edits(self) -> None:
         linked = self.linked()
-        mine = [crm_id for crm_id in self.ids if crm_id not in self.reused]
-        for crm_id in self.random.sample(mine, k=min(3, len(mine))):
+        not_reused = [crm_id for crm_id in self.ids if crm_id not in self.reused]
+        for crm_id in self.random.sample(not_reused, k=min(3, len(not_reused))):
             row = self.crm.row(crm_id)
             values = {name: value for name, value in self.change("Crm").items() if row[name] != value}
             if crm_id not in linked:
                 values.pop("last_name", None)  # a person of another name would be another person
             if values:
                 self.crm.edit(crm_id, **values)
-                self.write(crm_id, self.ours, self.theirs, row, values)
+                self.write(crm_id, self.crm_values, self.ecw_values, row, values)
 
-    def clinic_edits(self, whom: str | None = None) -> None:
+    def clinic_edits(self, only: str | None = None) -> None:
         linked = sorted((crm_id, ecw_id) for crm_id, ecw_id in self.linked().items() if crm_id not in self.reused)
-        chosen = [each for each in linked if each[0] == whom] or self.random.sample(linked, k=min(1, len(linked)))
+        chosen = [each for each in linked if each[0] == only] or self.random.sample(linked, k=min(1, len(linked)))
         for crm_id, ecw_id in chosen:
             patient = self.sandbox.record("Patient", ecw_id)
             before = shown(patient)
@@ -219,7 +220,7 @@ class Journey:
                 "name": [name | {"family": after["last_name"], "given": given}],
             }
             self.sandbox.put(patient | changed)
-            self.write(crm_id, self.theirs, self.ours, before, values)
+            self.write(crm_id, self.ecw_values, self.crm_values, before, values)
 
     def fault(self, nth: int = 0) -> None:
         kind, value = next(self.kinds)
@@ -233,10 +234,10 @@ class Journey:
         for crm_id in list(outbox(self.pushing))[:20]:
             pushed = push_patient(self.pushing, crm_id)
             self.status[pushed.status] += 1
-            if self.taken:  # the other worker has died, or is done
+            if self.claims_taken:  # the other worker has ended
                 with self.crm.engine.begin() as connection:
                     connection.execute(update(ecw_claim).values(holder=None))
-                self.taken = False
+                self.claims_taken = False
             if pushed.status in ("created", "updated") and self.random.random() < 0.3:
                 confirm(self.pushing, crm_id)
 
@@ -245,28 +246,28 @@ class Journey:
         self.pulls += 1
 
     def kill(self, stop: str, url: str, keys: Keys) -> None:
-        """Kill a worker before or after its request, or anywhere on its way."""
+        """Kill a worker before or after its request, or at a random time."""
         time.sleep(SETTLE_AFTER)
         self.new() if stop == "before" else self.crm_edits()
         waiting = list(outbox(self.pushing))[-4:]
         with worker(url, self.sandbox, keys, stop, SETTLE_AFTER) as process:
             for crm_id in waiting if not stop else waiting[-1:]:
-                tell(process, crm_id)
+                write_id(process, crm_id)
             if stop:
-                self.kills += says(process) == "here"
+                self.kills += read_line(process) == "here"
             else:
                 time.sleep(self.random.random() * 0.3)
                 self.kills += process.poll() is None
 
     def steps(self, count: int) -> None:
-        ways = [self.new, self.new, self.crm_edits, self.clinic_edits, self.fault, self.push, self.push] * 6
-        ways += [self.twin, self.twin, self.reuse, self.decide, self.wander]
+        actions = [self.new, self.new, self.crm_edits, self.clinic_edits, self.fault, self.push, self.push] * 6
+        actions += [self.twin, self.twin, self.reuse, self.decide, self.switch_practice]
         self.new()
         for _ in range(count):
-            self.random.choice(ways)()
+            self.random.choice(actions)()
 
     def end(self) -> None:
-        """Let what is still switched on happen, and push and pull until nothing is left to do."""
+        """Trigger the faults that have not occurred, then push and pull until nothing is left to do."""
         for _ in range(len(KINDS) * 2):
             if self.fired() == set(KINDS):
                 break
@@ -282,43 +283,45 @@ class Journey:
         self.pulled()
         self.push()
 
-    def deleted(self, edits: dict[Key, str], side: str, stored: dict[str, dict[str, Any]]) -> list[Key]:
-        """Return the edits that eCW does not have now, and no conflict tells of."""
+    def lost_edits(self, edits: dict[Key, str], side: str, stored: dict[str, dict[str, Any]]) -> list[Key]:
+        """Return the edits that eCW does not have now and no conflict records."""
         linked = self.linked()
-        told = {(row["crm_id"], row["column"]): row[f"{side}_value"] for row in self.crm.all("ecw_conflict")}
+        recorded = {(row["crm_id"], row["column"]): row[f"{side}_value"] for row in self.crm.all("ecw_conflict")}
         return [
             (crm_id, name)
             for (crm_id, name), value in edits.items()
             if crm_id not in linked or shown(stored[linked[crm_id]])[name] != value
-            if told.get((crm_id, name)) != text(value)
-            if side == "emr" or name != "gender" or (crm_id, name) not in self.theirs
+            if recorded.get((crm_id, name)) != text(value)
+            if side == "emr" or name != "gender" or (crm_id, name) not in self.ecw_values
         ]
 
-    def wrong(self, stored: dict[str, dict[str, Any]]) -> list[str]:
-        """Return the eCW ids of charts that hold another person than their account number says, or are another's."""
-        people = {self.crm.row(crm_id)["identifier"]: crm_id for crm_id in self.ids}
-        found = []
+    def wrong_charts(self, stored: dict[str, dict[str, Any]]) -> list[str]:
+        """Return the eCW ids of charts whose data belong to another person than their account number."""
+        owners = {self.crm.row(crm_id)["identifier"]: crm_id for crm_id in self.ids}
+        wrong = []
         for crm_id, ecw_id in self.linked().items():
             patient, row = stored[ecw_id], self.crm.row(crm_id)
             first = "Ewa" if crm_id in self.reused else row["first_name"]
-            mine = people.get(account(patient)) == crm_id and patient["name"][0]["given"][0] == first
-            if not mine or patient["birthDate"] == BORN_AGAIN:
-                found.append(ecw_id)
-        return found
+            own = owners.get(account(patient)) == crm_id and patient["name"][0]["given"][0] == first
+            if not own or patient["birthDate"] == REUSED_BIRTH_DATE:
+                wrong.append(ecw_id)
+        return wrong
 
-    def apart(self, stored: dict[str, dict[str, Any]]) -> list[Key]:
-        """Return where the two sides differ, and no person is asked.
+    def differences(self, stored: dict[str, dict[str, Any]]) -> list[Key]:
+        """Return the columns in which the two sides differ without an open conflict.
 
-        Not a gender that the clinic wrote twice: the second time it may not tell it from what was there before.
+        A gender that the clinic wrote twice does not count: the second edit may equal the value before it.
         """
-        asked = {(row["crm_id"], row["column"]) for row in self.crm.all("ecw_conflict") if row["state"] == "open"}
+        open_conflicts = {
+            (row["crm_id"], row["column"]) for row in self.crm.all("ecw_conflict") if row["state"] == "open"
+        }
         return [
             (crm_id, name)
             for crm_id, ecw_id in self.linked().items()
             if crm_id not in self.reused
             for name, value in shown(stored[ecw_id]).items()
-            if (crm_id, name) not in asked and (self.crm.row(crm_id)[name] or "") != value
-            if name != "gender" or (crm_id, name) not in self.theirs
+            if (crm_id, name) not in open_conflicts and (self.crm.row(crm_id)[name] or "") != value
+            if name != "gender" or (crm_id, name) not in self.ecw_values
         ]
 
 
@@ -326,7 +329,7 @@ class Journey:
 @pytest.mark.parametrize(
     "crm_url", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"], indirect=True
 )  # hundreds of pushes on SQLite, some dozens on PostgreSQL
-def test_a_journey_with_faults_and_kills(
+def test_many_pushes_with_faults_and_kills_double_and_lose_nothing(
     crm: Any,
     crm_url: str,
     sandbox: Any,
@@ -342,12 +345,12 @@ def test_a_journey_with_faults_and_kills(
     other = sandbox_factory(patients=3, practice=sandbox.practice)
     before, long = sandbox.held()["Patient"], "sqlite" in crm_url
 
-    def elsewhere(there: bool) -> None:
-        connect(monkeypatch, other if there else sandbox, keys)
+    def use_other_practice(other_practice: bool) -> None:
+        connect(monkeypatch, other if other_practice else sandbox, keys)
 
-    journey = Journey(crm, sandbox, pushing, pull, 7, elsewhere)
+    journey = Journey(crm, sandbox, pushing, pull, 7, use_other_practice)
     for stop in ("before", "", "after", ""):
-        journey.steps(400 if long else 25)  # the databases differ in locks, which test_alone looks at
+        journey.steps(400 if long else 25)  # the databases differ only in their locks, which test_locks tests
         journey.kill(stop, crm_url, keys)
         journey.pulled()
     journey.end()
@@ -360,24 +363,28 @@ def test_a_journey_with_faults_and_kills(
         if each["use"] == "secondary" and each["value"].startswith("J-")
     )
     doubled = sum(count - 1 for count in accounts.values()) + len(stored) - before - len(journey.ids)
-    wrong = journey.wrong(stored)
-    lost, wiped = journey.deleted(journey.ours, "crm", stored), journey.deleted(journey.theirs, "emr", stored)
+    wrong = journey.wrong_charts(stored)
+    lost, wiped = (
+        journey.lost_edits(journey.crm_values, "crm", stored),
+        journey.lost_edits(journey.ecw_values, "emr", stored),
+    )
     record_property(
         "figures",
         f"{pushes} pushes {dict(journey.status)}, {len(journey.fired())} kinds of faults, {journey.kills} kills, "
-        f"{journey.pulls} pulls, {len(journey.twins)} twins, {len(journey.reused)} rows used again, {journey.stale} "
-        f"edits between read and write, {journey.lost} lost claims, {journey.wandered} connections that wandered, "
+        f"{journey.pulls} pulls, {len(journey.twins)} twins, {len(journey.reused)} rows used again, "
+        f"{journey.edited_before_write} edits between read and write, {journey.lost_claims} lost claims, "
+        f"{journey.switched_practices} switched connections, "
         f"{len(crm.all('ecw_conflict'))} conflicts: {len(wrong)} wrong charts, {doubled} doubled, {len(lost)} lost, "
         f"{len(wiped)} overwritten",
     )
-    assert (wrong, doubled, lost, wiped, journey.apart(stored)) == ([], 0, [], [], [])
-    assert other.served() == 0, "nothing went to the other practice"
+    assert (wrong, doubled, lost, wiped, journey.differences(stored)) == ([], 0, [], [], [])
+    assert other.served() == 0, "no call went to the other practice"
     if long:
-        assert min(len(journey.twins), journey.stale, journey.lost, journey.wandered) > 5
+        assert min(len(journey.twins), journey.edited_before_write, journey.lost_claims, journey.switched_practices) > 5
         assert len(journey.reused) == REUSED
     assert journey.fired() == set(KINDS)
     assert pushes > (1_000 if long else 80)
-    assert journey.kills >= 3, "one may have had nothing to send"
+    assert journey.kills >= 3, "one worker may have had nothing to send"
     assert journey.status["unknown"] > 5
     assert len(crm.all("ecw_conflict")) > (20 if long else 0)
     assert set(journey.linked()) == set(journey.ids)

@@ -1,4 +1,4 @@
-"""The kill switch: asked before every request, also while a call waits for its next attempt."""
+"""The kill switch is read before every request, also while a call waits for its next attempt."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.push.names import person
 
 
 class Switch:
-    """The switch in a person's hand."""
+    """A kill switch that the test sets."""
 
     on = False
 
@@ -33,7 +33,7 @@ def calls(sandbox: Any) -> int:
     return int(sandbox.counts()["total"])
 
 
-def test_set_before_a_call_s_next_attempt_nothing_more_is_sent(
+def test_the_switch_set_before_the_next_attempt_of_a_call_stops_it(
     sandbox: Any, crm: Any, pushing: Any, switch: Switch
 ) -> None:
     crm_id = crm.add()
@@ -41,20 +41,20 @@ def test_set_before_a_call_s_next_attempt_nothing_more_is_sent(
     sandbox.fault("too_many", interaction="transaction", times=1)
     transact = stopped.client.transact
 
-    def refused(*request: Any, **how: Any) -> Any:
+    def transact_and_stop(*request: Any, **options: Any) -> Any:
         try:
-            return transact(*request, **how)
+            return transact(*request, **options)
         finally:
             switch.on = True
 
-    stopped.client.transact = refused
+    stopped.client.transact = transact_and_stop
     assert push_patient(stopped, crm_id).status == "stopped"
     assert (sandbox.served("transaction", status=429), sandbox.served("transaction")) == (1, 1)
     assert [row["state"] for row in crm.all("ecw_intent")] == ["void"]
-    assert push_patient(pushing("r2"), crm_id).status == "created", "it was not sent, so it is not searched for"
+    assert push_patient(pushing("r2"), crm_id).status == "created", "it was not sent, so no search is needed"
 
 
-def test_set_between_the_two_ways_of_an_update_the_patient_comes_again(
+def test_the_switch_set_between_the_two_forms_of_an_update_leaves_the_patient_due(
     sandbox: Any, crm: Any, pushing: Any, switch: Switch
 ) -> None:
     crm_id = crm.add()
@@ -65,18 +65,20 @@ def test_set_between_the_two_ways_of_an_update_the_patient_comes_again(
     stopped = pushing("r2", allowed=switch.allowed)
     transact = stopped.client.transact
 
-    def once(bundle: Any, **how: Any) -> Any:
-        answer = transact(bundle, **how)
+    def transact_once(bundle: Any, **options: Any) -> Any:
+        answer = transact(bundle, **options)
         switch.on = True
         return answer
 
-    stopped.client.transact = once
+    stopped.client.transact = transact_once
     assert push_patient(stopped, crm_id).status == "stopped"
     assert list(outbox(pushing())) == [crm_id]
     assert push_patient(pushing("r3"), crm_id).status == "updated"
 
 
-def test_set_during_a_search_what_was_not_known_stays_so(sandbox: Any, crm: Any, pushing: Any, switch: Switch) -> None:
+def test_the_switch_keeps_an_unknown_outcome_unknown_and_makes_no_call(
+    sandbox: Any, crm: Any, pushing: Any, switch: Switch
+) -> None:
     crm_id = crm.add()
     sandbox.fault("lose_response", interaction="transaction", times=1)
     assert push_patient(pushing(), crm_id).status == "unknown"
@@ -90,7 +92,7 @@ def test_set_during_a_search_what_was_not_known_stays_so(sandbox: Any, crm: Any,
 
 
 @pytest.mark.parametrize("dry", [False, True])
-def test_a_run_makes_no_call_at_all_and_a_retry_goes_on(
+def test_a_run_with_the_switch_set_makes_no_call_and_a_retry_without_it_sends(
     sandbox: Any, crm: Any, run: Any, monkeypatch: pytest.MonkeyPatch, dry: bool
 ) -> None:
     for at in range(3):
@@ -106,7 +108,7 @@ def test_a_run_makes_no_call_at_all_and_a_retry_goes_on(
     assert run.finish(push)["counts"] == {"created": 3}
 
 
-def test_nothing_is_read_back_while_it_is_set(
+def test_no_patient_is_read_back_while_the_switch_is_set(
     sandbox: Any, crm: Any, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crm.add(**person(0))
@@ -120,7 +122,7 @@ def test_nothing_is_read_back_while_it_is_set(
     assert steps.confirm(push) == {"complete": 1}
 
 
-def test_the_switch_is_read_anew_at_most_a_second_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_switch_is_read_again_after_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     allowed = Allowed(Practice(""), clock=lambda: now)
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_KILL_SWITCH", "0")

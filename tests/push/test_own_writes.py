@@ -1,4 +1,4 @@
-"""What the push writes into the CRM is no edit of the CRM's, and what the CRM's table makes of it is agreed."""
+"""The push's own writes to the CRM are not edits, and the value that a CRM trigger makes of them is not pushed."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ from sqlalchemy import Engine
 from ecw.push.patient.push import push_patient
 from ecw.push.patient.readback import confirm
 from ecw.push.plan.outbox import outbox
-from tests.crm.state.test_edit_times import OWN_TRIGGER, at, say
-from tests.push.patient.test_push import clinic, created, in_ecw, phone_of
+from tests.crm.state.test_edit_times import OWN_TRIGGER, execute, set_updated_at
+from tests.push.patient.test_push import create_patient, ecw_record, edit_in_ecw, phone_of
 
 
-def unlinked(engine: Engine) -> None:
-    """Forget that the patient was linked, as though the CRM had had the row all along."""
-    say(engine, "DELETE FROM ecw_link", "DELETE FROM ecw_merge_base", "DELETE FROM ecw_intent")
-    say(engine, "UPDATE patient SET ecw_id = NULL")
+def remove_link(engine: Engine) -> None:
+    """Remove the link and its bookkeeping, as if the row had never been linked."""
+    execute(engine, "DELETE FROM ecw_link", "DELETE FROM ecw_merge_base", "DELETE FROM ecw_intent")
+    execute(engine, "UPDATE patient SET ecw_id = NULL")
 
 
 @pytest.mark.parametrize("own_trigger", [False, True])
-def test_a_link_does_not_make_the_crm_newer(
+def test_writing_a_link_does_not_make_the_crms_values_newer(
     sandbox: Any, crm: Any, crm_engine: Engine, pushing: Any, own_trigger: bool
 ) -> None:
     if own_trigger:
-        say(crm_engine, *OWN_TRIGGER[crm_engine.dialect.name])
-    crm_id, ecw_id = created(crm, pushing)
-    unlinked(crm_engine)
+        execute(crm_engine, *OWN_TRIGGER[crm_engine.dialect.name])
+    crm_id, ecw_id = create_patient(crm, pushing)
+    remove_link(crm_engine)
     crm.edit(crm_id, city="Salina")
-    at(crm_engine, "2020-01-01 00:00:00.000000")
-    address = in_ecw(sandbox, ecw_id)["address"][0]
-    clinic(sandbox, ecw_id, address=[address | {"city": "Lawrence"}])
+    set_updated_at(crm_engine, "2020-01-01 00:00:00.000000")
+    address = ecw_record(sandbox, ecw_id)["address"][0]
+    edit_in_ecw(sandbox, ecw_id, address=[address | {"city": "Lawrence"}])
     push_patient(pushing("r2"), crm_id)
     assert crm.row(crm_id)["ecw_id"] == ecw_id
-    assert in_ecw(sandbox, ecw_id)["address"][0]["city"] == "Lawrence", "the clinic's edit of today stays"
+    assert ecw_record(sandbox, ecw_id)["address"][0]["city"] == "Lawrence", "the clinic's edit of today stays"
     assert [row["winner"] for row in crm.all("ecw_conflict")] == ["emr"]
 
 
-def test_an_edit_of_the_crm_that_is_newer_than_the_clinics_still_wins_at_a_link(
+def test_an_edit_of_the_crm_that_is_newer_than_the_clinics_wins_when_the_row_is_linked(
     sandbox: Any, crm: Any, crm_engine: Engine, pushing: Any
 ) -> None:
-    crm_id, ecw_id = created(crm, pushing)
-    unlinked(crm_engine)
+    crm_id, ecw_id = create_patient(crm, pushing)
+    remove_link(crm_engine)
     crm.edit(crm_id, phone="(913) 555-7777")
     push_patient(pushing("r2"), crm_id)
-    assert phone_of(in_ecw(sandbox, ecw_id)) == "9135557777"
+    assert phone_of(ecw_record(sandbox, ecw_id)) == "9135557777"
 
 
-def test_a_trigger_that_rewrites_with_our_write_queues_no_push(
+def test_a_trigger_that_changes_columns_during_the_pushs_write_makes_no_patient_due(
     sandbox: Any, crm: Any, crm_engine: Engine, pushing: Any
 ) -> None:
     crm_id = crm.add(mr_number=None)
-    say(
+    execute(
         crm_engine,
         *{
             "sqlite": (

@@ -1,4 +1,4 @@
-"""What a plain FHIR server answers to writes: conditions, elements that it refuses, profiles that it does not know."""
+"""Answers of a plain FHIR server to writes: failed conditions, refused elements, unknown profiles."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def plain(sandbox: Any) -> Any:
     return sandbox
 
 
-def linked(plain: Any, crm: Any, pushing: Any) -> tuple[str, str]:
-    """Return the ids of a patient who is on both sides."""
+def push_patient_to_both(plain: Any, crm: Any, pushing: Any) -> tuple[str, str]:
+    """Push a patient; return its CRM id and its eCW id."""
     crm_id = crm.add()
     pushed = push_patient(pushing(), crm_id)
     assert pushed.status == "created"
@@ -34,8 +34,8 @@ def linked(plain: Any, crm: Any, pushing: Any) -> tuple[str, str]:
 
 
 @on_sqlite
-def test_an_update_on_a_condition_that_failed_is_tried_by_the_next_push(plain: Any, crm: Any, pushing: Any) -> None:
-    crm_id, ecw_id = linked(plain, crm, pushing)
+def test_an_update_whose_condition_failed_is_sent_again_by_the_next_push(plain: Any, crm: Any, pushing: Any) -> None:
+    crm_id, ecw_id = push_patient_to_both(plain, crm, pushing)
     crm.edit(crm_id, phone="9135550000")
     plain.fault("refuse", interaction="transaction", value="412")
 
@@ -47,7 +47,7 @@ def test_an_update_on_a_condition_that_failed_is_tried_by_the_next_push(plain: A
 
 
 @on_sqlite
-def test_a_create_on_a_condition_that_several_meet_is_for_a_person(plain: Any, crm: Any, pushing: Any) -> None:
+def test_a_create_whose_condition_several_patients_meet_is_held(plain: Any, crm: Any, pushing: Any) -> None:
     crm_id = crm.add()
     plain.fault("refuse", interaction="transaction", value="412")
 
@@ -55,10 +55,12 @@ def test_a_create_on_a_condition_that_several_meet_is_for_a_person(plain: Any, c
 
 
 @pytest.mark.parametrize(("sent_id", "kind"), [("p1", Kind.LATER), (None, Kind.LINK)])
-def test_412_as_the_status_of_an_entry(sent_id: str | None, kind: Kind) -> None:
-    told = {"resourceType": "Bundle", "entry": [{"response": {"status": "412 Precondition Failed"}}]}
+def test_the_entry_status_412_means_later_for_an_update_and_a_match_for_a_create(
+    sent_id: str | None, kind: Kind
+) -> None:
+    body = {"resourceType": "Bundle", "entry": [{"response": {"status": "412 Precondition Failed"}}]}
 
-    assert understand(told, plain=True, sent_id=sent_id).kind is kind
+    assert understand(body, plain=True, sent_id=sent_id).kind is kind
 
 
 # -- 422
@@ -66,7 +68,7 @@ def test_412_as_the_status_of_an_entry(sent_id: str | None, kind: Kind) -> None:
 
 @on_sqlite
 @pytest.mark.parametrize("place", ["Patient.birthDate", "Patient.name[0].family", "Patient.telecom[1].value"])
-def test_a_refusal_names_the_element_and_nothing_that_the_server_says(
+def test_the_message_of_a_refusal_names_the_element_and_quotes_no_text_of_the_server(
     plain: Any, crm: Any, pushing: Any, place: str
 ) -> None:
     crm_id = crm.add()
@@ -82,7 +84,7 @@ def test_a_refusal_names_the_element_and_nothing_that_the_server_says(
 
 
 @pytest.mark.parametrize(
-    ("said", "place"),
+    ("expression", "place"),
     [
         ("Patient.birthDate", "Patient.birthDate"),
         ("Bundle.entry[0].resource.ofType(Patient).name[0].given[1]", ""),
@@ -96,18 +98,18 @@ def test_a_refusal_names_the_element_and_nothing_that_the_server_says(
     ],
 )
 @pytest.mark.parametrize("key", ["expression", "location"])
-def test_of_a_place_only_names_that_fhir_has_pass(said: Any, place: str, key: str) -> None:
-    assert places_of([{"severity": "error", key: [said], "diagnostics": SECRET}]) == ([place] if place else [])
+def test_only_element_names_of_fhir_are_taken_from_an_issues_place(expression: Any, place: str, key: str) -> None:
+    assert places_of([{"severity": "error", key: [expression], "diagnostics": SECRET}]) == ([place] if place else [])
 
 
-def test_the_element_is_named_wherever_the_refusal_stands() -> None:
+def test_the_element_is_named_wherever_the_refusal_is() -> None:
     issue = {"severity": "error", "code": "invariant", "expression": ["Patient.gender"], "diagnostics": SECRET}
-    told = {"resourceType": "OperationOutcome", "issue": [issue]}
-    entry = {"response": {"status": "422", "outcome": told}}
+    outcome = {"resourceType": "OperationOutcome", "issue": [issue]}
+    entry = {"response": {"status": "422", "outcome": outcome}}
 
     for found in (
         understand({"resourceType": "Bundle", "entry": [entry]}, plain=True),
-        understand(told),
+        understand(outcome),
         raised(BadRequest("POST x: refused (HTTP 422, invariant), at Patient.gender.", next_step="fix it.")),
     ):
         assert found.kind is Kind.FIX_DATA
@@ -121,7 +123,7 @@ def test_the_element_is_named_wherever_the_refusal_stands() -> None:
 
 @on_sqlite
 @pytest.mark.parametrize("known", ["", "http://example.org/profiles/patient", f"{US_CORE},http://example.org/other"])
-def test_a_profile_that_the_server_does_not_know_is_not_claimed(plain: Any, crm: Any, pushing: Any, known: str) -> None:
+def test_a_profile_that_the_server_does_not_declare_is_not_sent(plain: Any, crm: Any, pushing: Any, known: str) -> None:
     plain.set(meta_profiles=known)
 
     pushed = push_patient(pushing(), crm.add())
@@ -131,7 +133,7 @@ def test_a_profile_that_the_server_does_not_know_is_not_claimed(plain: Any, crm:
     assert claimed == ([] if known == "http://example.org/profiles/patient" else [US_CORE])
 
 
-# -- names, genders and identifiers that a create may not have (the check before a push)
+# -- names, genders and identifiers that the check of a create refuses
 
 
 @on_sqlite
@@ -145,10 +147,10 @@ def test_a_profile_that_the_server_does_not_know_is_not_claimed(plain: Any, crm:
     ],
     ids=str,
 )
-def test_a_patient_whom_a_create_could_not_make_is_updated_all_the_same(
+def test_a_patient_that_a_create_could_not_have_made_can_be_updated(
     plain: Any, crm: Any, pushing: Any, element: dict[str, Any]
 ) -> None:
-    crm_id, ecw_id = linked(plain, crm, pushing)
+    crm_id, ecw_id = push_patient_to_both(plain, crm, pushing)
     plain.put(plain.record("Patient", ecw_id) | element)
     crm.edit(crm_id, phone="9135550000")
 

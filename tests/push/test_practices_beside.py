@@ -1,8 +1,8 @@
-"""A practice beside a twin of itself in one CRM, with the same eCW ids, runs and people: whatever the one does, nothing
-that is the twin's changes, in its rows or in any bookkeeping table.
+"""A practice and a twin of it in one CRM, with the same eCW ids, runs and people: no action of the practice changes a
+row or a bookkeeping entry of the twin.
 
-The events are given, where tests/push/test_three_practices.py draws them: a conflict, a held match, a reject, a replay,
-a push, requests for verification of benefits, alerts.
+The events are fixed (tests/push/test_three_practices.py has random ones): a conflict, a held match, a reject, a replay,
+a push, VOB requests, alerts.
 """
 
 from __future__ import annotations
@@ -31,41 +31,41 @@ pytestmark = on_sqlite
 TWIN = "TWIN01"
 
 
-def of_bookkeeping(practice: str) -> list[tuple[Table, Any]]:
-    """Return the bookkeeping tables that are about practices, each with what makes a row the practice's."""
-    found = [(table, table.c.practice == practice) for table in metadata.sorted_tables if "practice" in table.c]
-    assert len(found) > 15
-    return found
+def bookkeeping_tables(practice: str) -> list[tuple[Table, Any]]:
+    """Return the bookkeeping tables with a practice, each with the condition for the practice's rows."""
+    tables = [(table, table.c.practice == practice) for table in metadata.sorted_tables if "practice" in table.c]
+    assert len(tables) > 15
+    return tables
 
 
-def of_crm(engine: Engine, practice: str) -> list[tuple[Table, Any]]:
-    """Return the business tables, each with what makes a row the practice's."""
+def business_tables(engine: Engine, practice: str) -> list[tuple[Table, Any]]:
+    """Return the business tables, each with the condition for the practice's rows."""
     tables = [Table(name, MetaData(), autoload_with=engine) for name in RESOURCES]
     return [(table, table.c.ecw_practice == practice) for table in tables]
 
 
-def everything(engine: Engine, practice: str) -> dict[str, list[tuple[Any, ...]]]:
-    tables = [*of_bookkeeping(practice), *of_crm(engine, practice)]
+def all_rows(engine: Engine, practice: str) -> dict[str, list[tuple[Any, ...]]]:
+    tables = [*bookkeeping_tables(practice), *business_tables(engine, practice)]
     with reading(engine) as connection:
         return {
-            table.name: sorted(map(tuple, connection.execute(select(table).where(its))), key=repr)
-            for table, its in tables
+            table.name: sorted(map(tuple, connection.execute(select(table).where(condition))), key=repr)
+            for table, condition in tables
         }
 
 
 def make_twin(engine: Engine, practice: str) -> None:
-    """Copy all that the CRM has of a practice: the twin's rows have keys of their own, and the same ids of eCW."""
+    """Copy all rows of a practice: the copies have new keys, the same eCW ids and the twin's code."""
     keys: dict[tuple[str, str], str] = {}
-    tables = of_crm(engine, practice)
+    tables = business_tables(engine, practice)
     with engine.begin() as connection:
-        for table, its in tables:
-            for row in connection.execute(select(table).where(its)).mappings().all():
+        for table, condition in tables:
+            for row in connection.execute(select(table).where(condition)).mappings().all():
                 copy = {name: value for name, value in row.items() if name != "id"} | {"ecw_practice": TWIN}
                 made = connection.execute(insert(table).values(copy).returning(table.c.id)).scalar_one()
                 keys[table.name, str(row["id"])] = str(made)
         practices.claim(connection, TWIN, f"https://fhir.example/fhir/r4/{TWIN}")
-        for table, its in of_bookkeeping(practice):
-            for row in connection.execute(select(table).where(its)).mappings().all():
+        for table, condition in bookkeeping_tables(practice):
+            for row in connection.execute(select(table).where(condition)).mappings().all():
                 if table.name == "ecw_practice":
                     continue
                 copy = dict(row) | {"practice": TWIN}
@@ -76,36 +76,36 @@ def make_twin(engine: Engine, practice: str) -> None:
 
 @dataclass
 class Beside:
-    """The practice that acts."""
+    """The practice that acts, and its actions."""
 
     pull: Pulling
     push: Any
     crm: Any
     sandbox: RunningSandbox
 
-    def mine(self, table: str) -> int:
-        """Return how many rows of a table are the practice's."""
-        return len(everything(self.crm.engine, self.sandbox.practice)[table])
+    def row_count(self, table: str) -> int:
+        """Return the number of the practice's rows in a table."""
+        return len(all_rows(self.crm.engine, self.sandbox.practice)[table])
 
-    def patient(self, but: int = 0) -> tuple[str, dict[str, Any]]:
-        """Return a linked patient, less so many of the first ones: the CRM's id and the record."""
+    def patient(self, number: int = 0) -> tuple[str, dict[str, Any]]:
+        """Return the CRM id and the record of a linked patient with a full birth date, by its number."""
         links = [each for each in self.crm.all("ecw_link") if each["practice"] == self.sandbox.practice]
         linked = sorted((each["ecw_id"], each["crm_id"]) for each in links if each["resource"] == "patient")
         found = [(crm_id, self.sandbox.record("Patient", ecw_id)) for ecw_id, crm_id in linked]
-        return [one for one in found if len(one[1].get("birthDate", "")) == len("1980-01-02")][but]
+        return [one for one in found if len(one[1].get("birthDate", "")) == len("1980-01-02")][number]
 
     def conflict(self) -> None:
-        """Both sides correct a birth date, each to another day of the month."""
+        """Edit a birth date on both sides to different days."""
         crm_id, record = self.patient()
         born = record["birthDate"]
-        here, there = [day for day in ("14", "15", "16") if day != born[8:]][:2]
-        self.crm.edit(crm_id, birth_date=born[:8] + here)
-        self.sandbox.put(record | {"birthDate": born[:8] + there})
+        crm_day, ecw_day = [day for day in ("14", "15", "16") if day != born[8:]][:2]
+        self.crm.edit(crm_id, birth_date=born[:8] + crm_day)
+        self.sandbox.put(record | {"birthDate": born[:8] + ecw_day})
         self.push()
-        assert self.mine("ecw_conflict") == 1
+        assert self.row_count("ecw_conflict") == 1
 
     def held(self) -> None:
-        """A row that is nearly a patient of eCW's is held by the push."""
+        """Add a near match of a patient of eCW, which the push holds."""
         crm_id, _ = self.patient(1)
         row = self.crm.row(crm_id)
         near = {name: row[name] for name in ("last_name", "birth_date", "gender")} | {"identifier": "other"}
@@ -116,17 +116,17 @@ class Beside:
         assert "held" in states
 
     def edit(self) -> None:
-        """A user of the CRM changes a phone number, which is pushed."""
+        """Edit a phone number in the CRM, which is pushed."""
         crm_id, _ = self.patient(2)
         self.crm.edit(crm_id, phone="9135550147")
         assert self.push()["counts"].get("updated") == 1
 
     def reject(self) -> None:
-        """The clinic enters a practitioner whom no suite lets in, and the record is replayed."""
+        """Put a practitioner that the suite rejects into eCW, pull and replay it."""
         record = self.sandbox.records("Practitioner")[0]
         self.sandbox.put(record | {"name": [{"use": "usual", "given": ["Nobody"]}]})
         self.pull("practitioner")
-        assert self.mine("ecw_reject") >= 1
+        assert self.row_count("ecw_reject") >= 1
         end = "2026-11-22T12:00:00+00:00"
         request = PullRequest("manual__replay", "manual", None, end, "ecw_test", "crm_test", self.pull.staging)
         run = replaying.begin(request)
@@ -136,7 +136,7 @@ class Beside:
         replaying.summary(run)
 
     def benefits(self) -> None:
-        """A policy changes, and a request is opened."""
+        """Change a policy in eCW, so that a VOB request is opened."""
         record = self.sandbox.records("Coverage")[0]
         self.sandbox.put(record | {"subscriberId": "CHANGED-1"})
         self.pull("insurance", full=True)
@@ -145,13 +145,13 @@ class Beside:
         assert {row["practice"] for row in opened} == {self.sandbox.practice}
 
     def alerts(self) -> None:
-        """What is wrong with the practice's runs is checked after each of them."""
+        """Check the practice's alerts."""
         watch("crm_test", "ecw_test")
 
 
 @pytest.fixture
 def beside(pull: Pulling, run: Any, crm: Any, sandbox: RunningSandbox) -> Beside:
-    """A practice that was pulled once, and its twin."""
+    """Pull a practice once, and add its twin."""
     pull(*RESOURCES)
     make_twin(crm.engine, sandbox.practice)
     return Beside(pull, run, crm, sandbox)
@@ -162,10 +162,10 @@ EVENTS: list[Callable[[Beside], None]] = [
 ]
 
 
-def test_nothing_of_the_twin_changes(beside: Beside) -> None:
-    before = everything(beside.crm.engine, TWIN)
+def test_no_action_of_a_practice_changes_a_row_of_its_twin(beside: Beside) -> None:
+    before = all_rows(beside.crm.engine, TWIN)
     assert before["patient"]
     assert before["ecw_link"]
     for event in EVENTS:
         event(beside)
-        assert everything(beside.crm.engine, TWIN) == before, event.__name__
+        assert all_rows(beside.crm.engine, TWIN) == before, event.__name__

@@ -1,20 +1,20 @@
-"""Codes after which a create is sent once more, when eCW has nobody like it still."""
+"""Codes after which a create is sent once more, if eCW still does not have the patient."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ecw.push.patient.push import push_patient
-from tests.push.patient.test_push import BORN
+from tests.push.patient.test_push import INITIAL_PATIENTS
 
 
-def test_an_attempt_is_in_the_journal_although_the_search_after_it_failed(sandbox: Any, crm: Any, pushing: Any) -> None:
+def test_an_attempt_is_in_the_journal_even_if_the_search_after_it_failed(sandbox: Any, crm: Any, pushing: Any) -> None:
     crm_id, run = crm.add(), pushing()
     sandbox.fault("write_code", interaction="transaction", value="103", times=1)
     transact = run.client.transact
 
-    def transacting(*request: Any, **how: Any) -> Any:
-        answer = transact(*request, **how)
+    def transacting(*request: Any, **options: Any) -> Any:
+        answer = transact(*request, **options)
         sandbox.fault("server_error", interaction="search")
         return answer
 
@@ -24,4 +24,4 @@ def test_an_attempt_is_in_the_journal_although_the_search_after_it_failed(sandbo
     sandbox.reset()
     sandbox.set(quota=0)
     assert push_patient(pushing("r2"), crm_id).status == "created"
-    assert sandbox.held()["Patient"] == BORN + 1
+    assert sandbox.held()["Patient"] == INITIAL_PATIENTS + 1

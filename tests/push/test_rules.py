@@ -1,4 +1,4 @@
-"""The CRM and eCW edited at the same time: every column rule, and the same end whichever direction comes first."""
+"""Edits in the CRM and in eCW at the same time: every column rule, with the same result in both orders of runs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ecw.push.patient.readback import confirm
 from ecw.push.plan.outbox import outbox
 from tests.push.names import person
 
-# gender: eCW's wins; default_location: the CRM's; city: the newest; last_name: a person chooses; birth_sex: the first
-# value stays.
+# gender: eCW wins; default_location: the CRM wins; city: the newest edit wins; last_name: a person chooses; birth_sex:
+# the first value stays.
 CRM: dict[str, Any] = {
     "gender": "Male",
     "default_location": "Location/crm",
@@ -41,13 +41,13 @@ def edit_ecw(sandbox: Any, ecw_id: str) -> None:
 
 
 def facility(patient: dict[str, Any]) -> str:
-    [found] = [each for each in patient["extension"] if each["url"].endswith("defaultFacility")]
-    return str(found["valueReference"]["reference"])
+    [extension] = [each for each in patient["extension"] if each["url"].endswith("defaultFacility")]
+    return str(extension["valueReference"]["reference"])
 
 
 @pytest.mark.parametrize("newer", ["crm", "emr"])
 @pytest.mark.parametrize("order", [("pull", "push"), ("push", "pull")])
-def test_every_rule_in_both_orders(
+def test_every_column_rule_gives_the_same_result_in_both_orders(
     sandbox: Any, crm: Any, run: Any, pull: Any, order: tuple[str, str], newer: str
 ) -> None:
     for name in ("agreed", "crm", "emr"):
@@ -75,10 +75,10 @@ def test_every_rule_in_both_orders(
     assert (row["city"], patient["address"][0]["city"]) == (city, city)
     assert (row["last_name"], patient["name"][0]["family"]) == ("Intake", "Clinic"), "until a person chooses"
     birth_sex = [each["valueCode"] for each in patient["extension"] if each["url"].endswith("us-core-birthsex")]
-    assert (row["birth_sex"], birth_sex) == ("Male", ["F"]), "each side keeps its first"
-    assert row["marital_status"] == "Married", "an edit of one side alone travels"
-    told = {each["column"]: (each["state"], each["winner"]) for each in crm.all("ecw_conflict")}
-    assert told == {
+    assert (row["birth_sex"], birth_sex) == ("Male", ["F"]), "each side keeps its first value"
+    assert row["marital_status"] == "Married", "an edit of only one side is synchronised"
+    conflicts = {each["column"]: (each["state"], each["winner"]) for each in crm.all("ecw_conflict")}
+    assert conflicts == {
         "gender": ("settled", "emr"),
         "default_location": ("settled", "crm"),
         "city": ("settled", newer),
@@ -86,7 +86,7 @@ def test_every_rule_in_both_orders(
     }
 
 
-def test_an_identifier_that_is_edited_after_the_create_keeps_no_other_edit_from_ecw(
+def test_an_edit_of_the_identifier_after_the_create_is_not_sent_and_does_not_stop_other_edits(
     sandbox: Any, crm: Any, pushing: Any
 ) -> None:
     crm_id = crm.add()

@@ -1,4 +1,4 @@
-"""The seed's own example: a row of the CRM becomes the request that it shows, and the sandbox takes it."""
+"""The seed's example: a row of the CRM becomes the example's request, and the sandbox accepts it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from include.sandbox.write_rules import TAKEN
 from tests.mapping.transform.test_to_resource import ROW
 
 
-def test_the_seed_s_row_is_pushed_as_the_seed_shows_it(
+def test_the_row_of_the_seed_is_pushed_as_in_its_example(
     sandbox: Any,
     crm: Any,
     run: Any,
@@ -23,8 +23,8 @@ def test_the_seed_s_row_is_pushed_as_the_seed_shows_it(
     crm_id = crm.add(**ROW)
     assert run()["counts"] == {"created": 1}
     stored = sandbox.record("Patient", crm.row(crm_id)["ecw_id"])
-    wanted = entry["resource"]
-    assert {"name", "telecom", "address", "extension"} <= wanted.keys()
-    assert {name: stored.get(name) for name in TAKEN} == {name: wanted.get(name) for name in TAKEN}
-    assert [one["value"] for one in stored["identifier"]] == [stored["id"], wanted["identifier"][0]["value"]]
+    expected = entry["resource"]
+    assert {"name", "telecom", "address", "extension"} <= expected.keys()
+    assert {name: stored.get(name) for name in TAKEN} == {name: expected.get(name) for name in TAKEN}
+    assert [one["value"] for one in stored["identifier"]] == [stored["id"], expected["identifier"][0]["value"]]
     assert run(patients=[crm_id])["counts"] == {"unchanged": 1}

@@ -1,4 +1,4 @@
-"""A task that is killed in the middle of a batch goes on where it was."""
+"""A task that is killed in the middle of a batch continues with the patients that it has not sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.push.names import person
 SEND = "import json, sys; from ecw.push import steps; steps.send(json.loads(sys.argv[1]))"
 
 
-def test_a_killed_send_goes_on_where_it_was(sandbox: Any, crm: Any, run: Any) -> None:
+def test_the_retry_of_a_killed_send_creates_the_remaining_patients_once(sandbox: Any, crm: Any, run: Any) -> None:
     run.connection(unknown_outcome_wait_seconds=1.0)
     before = sandbox.held()["Patient"]
     for at in range(30):
@@ -31,6 +31,4 @@ def test_a_killed_send_goes_on_where_it_was(sandbox: Any, crm: Any, run: Any) ->
     assert run.finish(push)["counts"] == {"created": 30}
     assert sandbox.held()["Patient"] == before + 30
     assert len(crm.all("ecw_link")) == 30
-    assert sandbox.served("transaction") <= 30 + 8, (
-        "those that were under way may be sent anew, once they were not found"
-    )
+    assert sandbox.served("transaction") <= 30 + 8, "patients under way may be sent again after a search"

@@ -1,7 +1,7 @@
-"""Three practices in one CRM, with the same eCW ids and the same run ids: nothing of one ever reaches another.
+"""Three practices in one CRM, with the same eCW ids and the same run ids: no data of one practice reaches another.
 
-The three hold the same people under the same ids, each told apart by a mark in the family name, so that whatever joins
-by an id alone, or by a name, takes another practice's.
+The three have the same people under the same ids, with a mark of the practice in each family name. A query that joins
+by an id alone, or by a name, would mix the practices and fail the test.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SIZE = {"patients": 4, "practitioners": 2, "locations": 2, "quota": 0}
 
 @pytest.fixture(scope="module")
 def three(keys: Keys) -> Iterator[dict[str, RunningSandbox]]:
-    """The three practices, as processes of their own."""
+    """Start a sandbox process for each of the three practices."""
     started = {code: running_sandbox(*options_of(keys, SIZE | {"practice": code})) for code in CODES}
     running = {code: one.__enter__() for code, one in started.items()}
     yield running
@@ -48,7 +48,7 @@ def three(keys: Keys) -> Iterator[dict[str, RunningSandbox]]:
 
 @dataclass
 class World:
-    """One CRM, three practices, and what each row of the CRM was ever said to be."""
+    """One CRM, three practices, and for each row of the CRM the practices that it was assigned to (`labels`)."""
 
     engine: Engine
     practices: dict[str, RunningSandbox]
@@ -58,10 +58,10 @@ class World:
     phones: dict[str, int] = field(default_factory=dict)
     runs: dict[str, int] = field(default_factory=dict)
 
-    # -- what happens
+    # -- events
 
     def pull(self, code: str) -> None:
-        """Pull everything; the n-th run of each practice has the same id."""
+        """Pull all resources; the n-th run of each practice has the same id."""
         run = self._run(code)
         for resource in RESOURCES:
             self._load(pulling.extract(run, resource))
@@ -87,7 +87,7 @@ class World:
         vob.open_vob("", conn(code), "crm_test")
 
     def add(self, code: str | None) -> None:
-        """A user of the CRM adds a patient, for a practice or without saying for which."""
+        """Add a patient to the CRM, for a practice or without one."""
         number = len(self.names)
         row = {"last_name": f"Newcomer{'abcdefghijklmnopqrstuvwxyz'[number]}", "first_name": "Ewa", "gender": "Female"}
         row |= {"birth_date": f"19{50 + number}-01-02", "phone": f"91355501{number:02}", "ecw_practice": code}
@@ -99,38 +99,38 @@ class World:
         self.labels[crm_id] = {code} if code else set()
 
     def edit(self, nth: int) -> None:
-        """A user of the CRM changes a phone number."""
+        """Edit a phone number in the CRM."""
         if crm_id := self._nth(nth):
             phone = f"91355502{len(self.phones):02}"
             self.phones[phone] = crm_id
             self._update(crm_id, phone=phone)
 
     def name_practice(self, nth: int, code: str) -> None:
-        """A user of the CRM says whose a row is that said nothing."""
+        """Assign a row of the CRM without a practice to one."""
         if (crm_id := self._nth(nth)) and not self._row(crm_id)["ecw_practice"]:
             self._update(crm_id, ecw_practice=code)
 
     def type_id(self, nth: int) -> None:
-        """A user of the CRM writes an eCW id, that all three practices have, into a row that has none."""
+        """Write an eCW id, which all three practices have, into a row of the CRM that has none."""
         ids = sorted(each["id"] for each in self.practices[CODES[0]].records("Patient"))
         if (crm_id := self._nth(nth)) and not self._row(crm_id)["ecw_id"]:
             self._update(crm_id, ecw_id=ids[nth % len(ids)])
 
     def change(self, code: str, nth: int) -> None:
-        """The clinic changes a patient."""
+        """Edit a patient in eCW."""
         records = self.practices[code].records("Patient")
         record = records[nth % len(records)]
         self.practices[code].put(record | {"telecom": [{"system": "phone", "use": "home", "value": "9135550300"}]})
 
     def spoil(self, code: str) -> None:
-        """The clinic enters a practitioner whom no suite lets in."""
+        """Put a practitioner that the suite rejects into eCW."""
         record = self.practices[code].records("Practitioner")[0]
         self.practices[code].put(record | {"name": [{"use": "usual", "given": ["Nobody"]}]})
 
-    # -- what must hold
+    # -- checks
 
     def check(self) -> None:
-        """Compare every table, and what the three practices hold, with what each row was said to be."""
+        """Compare every table and the three practices' records with the labels of the rows."""
         rows = self._rows("SELECT id, ecw_practice, last_name FROM patient")
         for row in rows:
             if row["ecw_practice"]:
@@ -140,12 +140,12 @@ class World:
             assert not any(mark in (row["last_name"] or "") for mark in others), "a row holds another practice's values"
         for code, sandbox in self.practices.items():
             for record in sandbox.records("Patient"):
-                words = [each.get("family", "") for each in record.get("name", ())]
-                words += [each.get("value", "") for each in record.get("telecom", ())]
-                for word in words:
-                    made = self.names.get(word, self.phones.get(word))
-                    assert made is None or self.labels[made] == {code}, f"{code} holds another practice's patient"
-                    assert not any(mark in word for other, mark in MARKS.items() if other != code)
+                values = [each.get("family", "") for each in record.get("name", ())]
+                values += [each.get("value", "") for each in record.get("telecom", ())]
+                for value in values:
+                    crm_id = self.names.get(value, self.phones.get(value))
+                    assert crm_id is None or self.labels[crm_id] == {code}, f"{code} holds another practice's patient"
+                    assert not any(mark in value for other, mark in MARKS.items() if other != code)
         self._check_bookkeeping()
 
     def _check_bookkeeping(self) -> None:
@@ -155,18 +155,20 @@ class World:
         assert len(tables) > 5
         with reading(self.engine) as connection:
             for table in tables:
-                found = select(table.c.practice, table.c.crm_id).where(table.c.resource == "patient")
-                for practice, crm_id in connection.execute(found.where(table.c.crm_id.is_not(None))):
-                    whose = self.labels.get(int(crm_id), set())
-                    assert whose == {practice}, f"{table.name} of {practice} has a row of {whose or 'nobody'}"
+                statement = select(table.c.practice, table.c.crm_id).where(table.c.resource == "patient")
+                for practice, crm_id in connection.execute(statement.where(table.c.crm_id.is_not(None))):
+                    owners = self.labels.get(int(crm_id), set())
+                    assert owners == {practice}, f"{table.name} of {practice} has a row of {owners or 'no practice'}"
             for resource in RESOURCES:
                 linked = text(
                     f"SELECT t.ecw_practice, l.practice FROM {resource} t JOIN ecw_link l "  # noqa: S608
                     "ON l.resource = :resource AND l.crm_id = CAST(t.id AS VARCHAR)"
                 )
                 assert all(a == b for a, b in connection.execute(linked, {"resource": resource}))
-            asked = text("SELECT v.practice, p.ecw_practice FROM vob_request v JOIN patient p ON p.id = v.patient_id")
-            assert all(a == b for a, b in connection.execute(asked))
+            requests = text(
+                "SELECT v.practice, p.ecw_practice FROM vob_request v JOIN patient p ON p.id = v.patient_id"
+            )
+            assert all(a == b for a, b in connection.execute(requests))
 
     # -- helpers
 
@@ -205,7 +207,7 @@ def conn(code: str) -> str:
 def worlds(
     three: dict[str, RunningSandbox], keys: Keys, tmp_path: Path, crm_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], World]:
-    """Return a function that puts the three practices and the CRM back to their beginning."""
+    """Return a function that resets the three practices and the CRM and returns a new World."""
     monkeypatch.setenv("AIRFLOW_VAR_ECW_STAGING_DAYS", "14")
     monkeypatch.setenv("AIRFLOW_VAR_ECW_ALERTS", "{}")
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PRACTICES", ", ".join(map(conn, CODES)))
@@ -231,8 +233,8 @@ def worlds(
                 sandbox.put(record | {"name": names})
         path = tmp_path / f"crm{number}.db"
         shutil.copyfile(crm_url.removeprefix("sqlite:///"), path)
-        there = {"conn_type": "generic", "extra": {"url": f"sqlite:///{path}"}}
-        monkeypatch.setenv("AIRFLOW_CONN_CRM_TEST", json.dumps(there))
+        connection_fields = {"conn_type": "generic", "extra": {"url": f"sqlite:///{path}"}}
+        monkeypatch.setenv("AIRFLOW_CONN_CRM_TEST", json.dumps(connection_fields))
         return World(engine_from_url(f"sqlite:///{path}"), three, str(tmp_path / f"staging{number}"))
 
     return fresh
@@ -257,20 +259,24 @@ EVENTS = st.one_of(
     max_examples=examples(15, at_least=3),
     deadline=None,
     suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # an example takes seconds: shrinking one, many minutes
+    phases=[
+        Phase.explicit,
+        Phase.reuse,
+        Phase.generate,
+    ],  # an example takes seconds; shrinking it would take many minutes
 )
 @given(events=st.lists(EVENTS, min_size=4, max_size=8))
-def test_nothing_of_a_practice_reaches_another_whatever_happens(
+def test_no_sequence_of_events_mixes_the_data_of_practices(
     worlds: Callable[[], World], events: list[tuple[Any, ...]]
 ) -> None:
     world = worlds()
     try:
         for code in CODES[:2]:
             world.pull(code)
-        world.add(CODES[2])  # whose first run is still to come
+        world.add(CODES[2])  # a practice that has not been pulled yet
         world.check()
-        for name, *given_values in events:
-            getattr(world, name)(*given_values)
+        for name, *arguments in events:
+            getattr(world, name)(*arguments)
             world.check()
         for code in CODES:
             world.push(code)

@@ -1,4 +1,4 @@
-"""What is tried again, and for how long."""
+"""Failures that are tried again, and the number of attempts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from ecw.push.patient.push import push_patient
 from ecw.push.plan.outbox import outbox
 
 
-def test_an_address_that_takes_no_writes_is_not_held_against_the_patient(sandbox: Any, crm: Any, pushing: Any) -> None:
+def test_a_server_that_accepts_no_writes_does_not_count_against_the_patient(
+    sandbox: Any, crm: Any, pushing: Any
+) -> None:
     sandbox.fault("gone", interaction="transaction")
     crm_id = crm.add()
     pushed = push_patient(pushing(), crm_id)
@@ -22,8 +24,8 @@ def test_an_address_that_takes_no_writes_is_not_held_against_the_patient(sandbox
     assert push_patient(pushing("r2"), crm_id).status == "created"
 
 
-def pushes(crm: Any, pushing: Any, crm_id: str) -> list[str]:
-    """Push a patient until nothing is left to do, or no end is in sight; return what each push did."""
+def push_until_done(crm: Any, pushing: Any, crm_id: str) -> list[str]:
+    """Push a patient until it is no longer due, or too many times; return the status of each push."""
     status: list[str] = []
     while list(outbox(pushing())) and len(status) < 3 * intents.TRIES:
         status.append(push_patient(pushing(), crm_id).status)
@@ -31,7 +33,7 @@ def pushes(crm: Any, pushing: Any, crm_id: str) -> list[str]:
 
 
 @pytest.mark.parametrize("operation", ["create", "update"])
-def test_a_temporary_failure_that_stays_is_left_to_a_person(
+def test_a_temporary_failure_that_persists_is_left_to_a_person(
     sandbox: Any, crm: Any, pushing: Any, operation: str
 ) -> None:
     crm_id = crm.add()
@@ -40,16 +42,16 @@ def test_a_temporary_failure_that_stays_is_left_to_a_person(
         crm.edit(crm_id, city="Lawrence")
     sandbox.fault("write_code", interaction="transaction", value="103")
     sent = sandbox.served("transaction")
-    assert pushes(crm, pushing, crm_id) == ["failed", "refused"]
-    assert sandbox.served("transaction") - sent == 4, "each was sent once more"
+    assert push_until_done(crm, pushing, crm_id) == ["failed", "refused"]
+    assert sandbox.served("transaction") - sent == 4, "each push sent it twice"
     sandbox.clear_faults()
     crm.edit(crm_id, city="Salina")
-    assert pushes(crm, pushing, crm_id) == ["created" if operation == "create" else "updated"]
+    assert push_until_done(crm, pushing, crm_id) == ["created" if operation == "create" else "updated"]
 
 
 @pytest.mark.parametrize(("kind", "value", "status"), [("write_code", "999", "unknown"), ("write_code", "2", "failed")])
 @pytest.mark.parametrize("operation", ["create", "update"])
-def test_what_ecw_never_explains_is_left_to_a_person(
+def test_a_patient_with_an_unexplained_failure_is_left_to_a_person_after_all_attempts(
     sandbox: Any, crm: Any, pushing: Any, operation: str, kind: str, value: str, status: str
 ) -> None:
     crm_id = crm.add()
@@ -58,16 +60,16 @@ def test_what_ecw_never_explains_is_left_to_a_person(
         crm.edit(crm_id, city="Lawrence")
     sandbox.fault(kind, interaction="transaction", value=value)
     sent = sandbox.served("transaction")
-    assert pushes(crm, pushing, crm_id) == [status] * intents.TRIES + ["refused"]
+    assert push_until_done(crm, pushing, crm_id) == [status] * intents.TRIES + ["refused"]
     assert sandbox.served("transaction") - sent == intents.TRIES
     sandbox.clear_faults()
     named = pushing("r2", again=True)
     assert push_patient(named, crm_id).status == ("created" if operation == "create" else "updated")
 
 
-def test_what_did_not_reach_ecw_or_was_done_is_no_try(sandbox: Any, crm: Any, pushing: Any) -> None:
+def test_refusals_that_do_not_depend_on_the_patient_count_as_no_attempt(sandbox: Any, crm: Any, pushing: Any) -> None:
     crm_id = crm.add()
-    sandbox.set(write_back=False)  # code 308: nobody's patient is taken
+    sandbox.set(write_back=False)  # code 308: no patient is accepted
     for _ in range(intents.TRIES + 1):
         assert push_patient(pushing(), crm_id).status == "failed"
     sandbox.set(write_back=True)
@@ -77,7 +79,7 @@ def test_what_did_not_reach_ecw_or_was_done_is_no_try(sandbox: Any, crm: Any, pu
 
 
 @pytest.mark.parametrize("fault", ["too_many", "revoke_token"])
-def test_a_push_that_is_turned_away_is_sent_again_and_done_once(
+def test_a_push_that_was_not_processed_is_sent_again_and_done_once(
     sandbox: Any, crm: Any, pushing: Any, fault: str
 ) -> None:
     crm_id, patients = crm.add(), sandbox.held()["Patient"]
@@ -85,7 +87,7 @@ def test_a_push_that_is_turned_away_is_sent_again_and_done_once(
         crm.edit(crm_id, city=city)
         sandbox.fault(fault, interaction="transaction", times=1)
         pushed = push_patient(pushing(), crm_id)
-        if pushed.status == "later":  # an update is read anew first
+        if pushed.status == "later":  # an update reads the patient again first
             pushed = push_patient(pushing(), crm_id)
         assert pushed.status == status
         assert [rule["fired"] for rule in sandbox.faults()] == [1]
@@ -95,7 +97,7 @@ def test_a_push_that_is_turned_away_is_sent_again_and_done_once(
 
 
 @pytest.mark.parametrize("fault", ["too_many", "revoke_token"])
-def test_a_push_that_stays_turned_away_is_left_for_later_and_not_searched_for(
+def test_a_push_that_is_never_processed_stays_due_and_has_no_unknown_outcome(
     sandbox: Any, crm: Any, pushing: Any, fault: str
 ) -> None:
     crm_id, patients = crm.add(), sandbox.held()["Patient"]
@@ -110,7 +112,7 @@ def test_a_push_that_stays_turned_away_is_left_for_later_and_not_searched_for(
     assert sandbox.held()["Patient"] == patients + 1
 
 
-def test_a_patient_whom_ecw_merged_into_another_is_not_written_any_more(sandbox: Any, crm: Any, pushing: Any) -> None:
+def test_a_patient_that_ecw_merged_into_another_is_not_updated(sandbox: Any, crm: Any, pushing: Any) -> None:
     crm_id = crm.add()
     ecw_id = push_patient(pushing(), crm_id).ecw_id
     link = [{"other": {"reference": "Patient/e.2"}, "type": "replaced-by"}]

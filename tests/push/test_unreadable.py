@@ -1,4 +1,4 @@
-"""A date in the CRM that is none is one patient's fault, and nobody else's; its value stays in the CRM."""
+"""An invalid date in the CRM rejects only its patient, and its value is not quoted."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.push.names import person
 
 @pytest.fixture
 def bad(crm: Any) -> str:
-    """A text that the CRM's database keeps as a date."""
+    """Return an invalid date that the CRM's database can store."""
     return "02/28/1980" if crm.engine.dialect.name == "sqlite" else "infinity"
 
 
-def test_it_is_rejected_and_the_others_are_pushed(
+def test_a_patient_with_an_invalid_date_is_rejected_and_the_others_are_pushed(
     crm: Any, run: Any, bad: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
@@ -25,16 +25,16 @@ def test_it_is_rejected_and_the_others_are_pushed(
     wrong = crm.add(**person(1) | {"birth_date": bad})
     table = run()
     assert table["counts"] == {"created": 1, "rejected": 1}
-    [told] = table["shown"]
-    assert (told["crm_id"], told["reason"].split(":")[0]) == (wrong, "birth_date")
-    assert told["next_step"]
+    [shown] = table["shown"]
+    assert (shown["crm_id"], shown["reason"].split(":")[0]) == (wrong, "birth_date")
+    assert shown["next_step"]
     assert bad not in caplog.text + repr(table) + repr(crm.all("ecw_reject"))
     assert run()["not_sent"] == {"refused": 1}
     crm.edit(wrong, birth_date=date(1980, 2, 28))
     assert run()["counts"] == {"created": 1}
 
 
-def test_the_watcher_looks_past_it(crm: Any, run: Any, bad: str) -> None:
+def test_the_watcher_counts_patients_in_spite_of_an_invalid_date(crm: Any, run: Any, bad: str) -> None:
     crm.add(**person(0))
     crm.add(**person(1) | {"birth_date": bad, "updated_at": bad})
     watch = Watch("ecw_test", "crm_test")
@@ -42,7 +42,9 @@ def test_the_watcher_looks_past_it(crm: Any, run: Any, bad: str) -> None:
     watch.close()
 
 
-def test_a_pull_takes_the_patient_s_other_fields(crm: Any, run: Any, pull: Any, sandbox: Any, bad: str) -> None:
+def test_a_pull_updates_the_other_columns_of_a_row_with_an_invalid_date(
+    crm: Any, run: Any, pull: Any, sandbox: Any, bad: str
+) -> None:
     crm_id = crm.add(**person(0))
     run()
     crm.edit(crm_id, deceased_on=bad)

@@ -1,4 +1,4 @@
-"""A push in a process of its own, which can be killed."""
+"""A push in a separate process, which can be killed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 from tests.fixtures.keys import Keys
 from tests.fixtures.sandbox import RunningSandbox
 
-# Pushes the patients whose ids come on stdin, and says what it did; stops where it was told to, until it is killed.
+# Pushes the patients whose ids it reads from stdin, and prints the status of each. With `stop` it prints "here" before
+# or after the request, and waits until it is killed.
 WORKER = """
 import json, sys, time
 from requests import Session
@@ -24,10 +25,10 @@ from ecw.mapping.definition.files import load_mapping
 from ecw.push.context import Options, Pushing, PushRun
 from ecw.push.patient.push import push_patient
 
-given = json.loads(sys.argv[1])
+options = json.loads(sys.argv[1])
 session = Session()
 session.trust_env = False
-settings = EcwSettings(**given["settings"])
+settings = EcwSettings(**options["settings"])
 trying = Retrier(RetryPolicy(3, seconds=0), Circuit(10**6), sleep=lambda seconds: None)
 client = EcwClient(settings, session, timeout=600, trying=trying)
 
@@ -36,16 +37,16 @@ def stop():
     time.sleep(600)
 
 transact = client.transact
-def stopping(bundle, **how):
-    if given["stop"] == "before":
+def stopping(bundle, **arguments):
+    if options["stop"] == "before":
         stop()
-    answer = transact(bundle, **how)
-    if given["stop"] == "after":
+    answer = transact(bundle, **arguments)
+    if options["stop"] == "after":
         stop()
     return answer
 client.transact = stopping
-options = Options(unknown_outcome_wait_seconds=given["unknown_outcome_wait_seconds"])
-pushing = Pushing(engine_from_url(given["url"]), client, load_mapping("patient"), PushRun("worker", options))
+push_options = Options(unknown_outcome_wait_seconds=options["unknown_outcome_wait_seconds"])
+pushing = Pushing(engine_from_url(options["url"]), client, load_mapping("patient"), PushRun("worker", push_options))
 print("ready", flush=True)
 for line in sys.stdin:
     print(push_patient(pushing, line.strip()).status, flush=True)
@@ -56,7 +57,7 @@ for line in sys.stdin:
 def worker(
     url: str, sandbox: RunningSandbox, keys: Keys, stop: str = "", unknown_outcome_wait_seconds: float = 0.0
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start a process that pushes; kill it at the end."""
+    """Start a worker process, wait until it is ready, and kill it at the end."""
     settings = {
         "base_url": sandbox.base_url,
         "client_id": keys.client_id,
@@ -64,32 +65,32 @@ def worker(
         "key_id": keys.key_id,
         "jwks_url": keys.jwks_url,
     }
-    given = {
+    options = {
         "url": url,
         "settings": settings,
         "stop": stop,
         "unknown_outcome_wait_seconds": unknown_outcome_wait_seconds,
     }
     with subprocess.Popen(
-        [sys.executable, "-c", WORKER, json.dumps(given)],
+        [sys.executable, "-c", WORKER, json.dumps(options)],
         cwd=Path(__file__).parents[2],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as started:
         try:
-            assert says(started) == "ready"
+            assert read_line(started) == "ready"
             yield started
         finally:
             started.kill()
 
 
-def says(process: subprocess.Popen[str]) -> str:
+def read_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
 
-def tell(process: subprocess.Popen[str], crm_id: str) -> None:
+def write_id(process: subprocess.Popen[str], crm_id: str) -> None:
     assert process.stdin is not None
     process.stdin.write(f"{crm_id}\n")
     process.stdin.flush()

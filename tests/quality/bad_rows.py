@@ -1,4 +1,4 @@
-"""For each rule of each suite a golden bad row: a good row with one change that breaks this rule, and maybe others."""
+"""A bad row for each rule of each suite: a good row with a change that breaks this rule, and maybe others."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ GOOD: dict[str, dict[str, Any]] = {
         "location": "Location/known",
     },
 }
-# What must differ from row to row; `{}` becomes the row's number.
-OWN = {"practitioner": {"npi": "1{:09}"}, "location": {"name": "House {}"}, "patient": {"mr_number": "{}"}}
+# Values that must differ between rows; `{}` becomes the row's number.
+UNIQUE_VALUES = {"practitioner": {"npi": "1{:09}"}, "location": {"name": "House {}"}, "patient": {"mr_number": "{}"}}
 
 BAD: dict[str, dict[tuple[str, str], dict[str, Any]]] = {
     "practitioner": {
         (REGEX, "ecw_id"): {"ecw_id": "not an id"},
         (NOT_NULL, "last_name"): {"last_name": None},
         (REGEX, "npi"): {"npi": "123"},
-        (UNIQUE, "npi"): {"npi": "1000000000"},  # that of the first good row
+        (UNIQUE, "npi"): {"npi": "1000000000"},  # the NPI of the first good row
         (REGEX, "state"): {"state": "New York"},
         (REGEX, "postal_code"): {"postal_code": "1218"},
         (LENGTH, "phone"): {"phone": "5550100"},
@@ -115,8 +115,8 @@ BAD: dict[str, dict[tuple[str, str], dict[str, Any]]] = {
 
 def good_row(resource: str, number: int) -> dict[str, Any]:
     """Return a row that breaks no rule."""
-    own = {column: value.format(number) for column, value in OWN.get(resource, {}).items()}
-    return {"ecw_id": f"good.{number}", **GOOD[resource], **own}
+    unique_values = {column: value.format(number) for column, value in UNIQUE_VALUES.get(resource, {}).items()}
+    return {"ecw_id": f"good.{number}", **GOOD[resource], **unique_values}
 
 
 def bad_row(resource: str, rule: tuple[str, str], number: int) -> dict[str, Any]:

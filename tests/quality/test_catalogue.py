@@ -1,4 +1,4 @@
-"""The catalogue is what the installed Great Expectations knows."""
+"""The catalogue of expectations equals that of the installed Great Expectations."""
 
 from __future__ import annotations
 
@@ -22,18 +22,20 @@ def test_the_file_is_generated_from_the_pinned_version() -> None:
     assert FILE.read_bytes() == generate(), "run `make docs`"
 
 
-def test_every_row_level_expectation_of_pandas_is_there() -> None:
+def test_the_catalogue_has_every_row_level_expectation_of_pandas() -> None:
     from great_expectations.expectations import core
 
-    ours = {name.replace("_", "") for name in catalogue()}
-    theirs = {name for name in dir(core) if name.startswith("Expect") and ("Values" in name or "Compound" in name)}
-    only_sql = {name for name in theirs if "LikePattern" in name}
+    catalogued = {name.replace("_", "") for name in catalogue()}
+    installed = {name for name in dir(core) if name.startswith("Expect") and ("Values" in name or "Compound" in name)}
+    only_sql = {name for name in installed if "LikePattern" in name}
     deprecated = {"ExpectMulticolumnValuesToBeUnique"}  # by ExpectSelectColumnValuesToBeUniqueWithinRecord
     too_elaborate = {"ExpectColumnQuantileValuesToBeBetween"}
 
-    assert len(theirs) > 30
-    assert {name for name in theirs - only_sql - deprecated - too_elaborate if name.lower() not in ours} == set()
+    assert len(installed) > 30
+    assert {
+        name for name in installed - only_sql - deprecated - too_elaborate if name.lower() not in catalogued
+    } == set()
 
 
-def test_scopes_differ() -> None:
+def test_the_catalogue_has_expectations_of_every_scope() -> None:
     assert {known.scope for known in catalogue().values()} == set(Scope)

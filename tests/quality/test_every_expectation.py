@@ -1,4 +1,4 @@
-"""Every expectation of the catalogue works on staged rows: a bad row fails it, the good ones do not."""
+"""Every expectation of the catalogue works on staged rows: bad rows fail it, good rows do not."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ ROWS: dict[str, tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]
         [{"a": "1", "b": "1"}],
     ),
 }
-# Of a batch with x = 1, 2, 3 and a = "1", "1", "2": kwargs that hold, kwargs that do not.
+# For a batch with x = 1, 2, 3 and a = "1", "1", "2": kwargs that pass, kwargs that fail.
 BATCH: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "column_distinct_values_to_be_in_set": ({"value_set": ["1", "2", "3"]}, {"value_set": ["1"]}),
     "column_distinct_values_to_contain_set": ({"value_set": ["1"]}, {"value_set": ["3"]}),
@@ -104,11 +104,11 @@ BATCH: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "table_row_count_to_be_between": ({"min_value": 3}, {"min_value": 4}),
     "table_row_count_to_equal": ({"value": 3}, {"value": 2}),
 }
-OF_TEXTS = ("distinct", "common", "unique")
+TEXT_EXPECTATIONS = ("distinct", "common", "unique")
 
 
 def failed(folder: Path, name: str, kwargs: dict[str, Any], rows: list[dict[str, Any]]) -> Any:
-    """Return the places of the rows that fail an expectation; None for a batch that does."""
+    """Return the indexes of the rows that fail the expectation; None if a batch-level expectation fails."""
     from ecw.quality.gx_runner import compiled, judge  # first: it imports Great Expectations without its warnings
 
     from great_expectations.expectations.registry import (  # isort: skip
@@ -116,15 +116,15 @@ def failed(folder: Path, name: str, kwargs: dict[str, Any], rows: list[dict[str,
     )
 
     if f"expect_{name}" not in list_registered_expectation_implementations():
-        pytest.skip("Great Expectations has it from a later version on than the installed one")
+        pytest.skip("the installed version of Great Expectations does not have it")
     file = folder / "person.yaml"
     rule = {"type": f"expect_{name}", "kwargs": kwargs, "meta": {"on_fail": "warn"}}
     file.write_text(json.dumps({"resource": "person", "expectations": [rule]}))
     suite = load_suite(file, TYPES)
     part = compiled(suite).row if suite.rules[0].scope is Scope.ROW else compiled(suite).batch
     values = [tuple(map(row.get, part.names)) for row in rows]
-    [found] = judge(suite, part, values, lambda resource, ids: {"1"} & set(ids)).values()
-    return found if found is None else list(found)
+    [failures] = judge(suite, part, values, lambda resource, ids: {"1"} & set(ids)).values()
+    return failures if failures is None else list(failures)
 
 
 def test_every_type_has_an_example() -> None:
@@ -132,7 +132,7 @@ def test_every_type_has_an_example() -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_the_rows_that_fail_are_found(tmp_path: Path, name: str) -> None:
+def test_exactly_the_bad_rows_fail(tmp_path: Path, name: str) -> None:
     kwargs, good, bad = ROWS[name]
 
     assert failed(tmp_path, name, kwargs, good) == []
@@ -140,7 +140,7 @@ def test_the_rows_that_fail_are_found(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_a_row_condition_leaves_rows_out(tmp_path: Path, name: str) -> None:
+def test_rows_outside_the_row_condition_do_not_fail(tmp_path: Path, name: str) -> None:
     kwargs, good, bad = ROWS[name]
     condition = {"type": "comparison", "column": {"name": "n"}, "operator": ">", "parameter": 100}
     rows = [{**row, "n": row.get("n", 0)} for row in (*good, *bad)]
@@ -149,16 +149,20 @@ def test_a_row_condition_leaves_rows_out(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in ROWS if name != "column_values_to_not_be_null"])
-def test_a_batch_without_any_value_fails_nothing(tmp_path: Path, name: str) -> None:
+def test_a_batch_without_values_does_not_fail(tmp_path: Path, name: str) -> None:
     kwargs, _, _ = ROWS[name]
 
     assert failed(tmp_path, name, kwargs, [{}, {}]) == []
 
 
 @pytest.mark.parametrize("name", BATCH)
-def test_a_batch_that_fails_is_found(tmp_path: Path, name: str) -> None:
+def test_a_batch_level_expectation_passes_or_fails(tmp_path: Path, name: str) -> None:
     holds, breaks = BATCH[name]
-    column = {"column": "a" if any(word in name for word in OF_TEXTS) else "x"} if name.startswith("column") else {}
+    column = (
+        {"column": "a" if any(part_of_name in name for part_of_name in TEXT_EXPECTATIONS) else "x"}
+        if name.startswith("column")
+        else {}
+    )
     rows = [{"x": 1, "a": "1"}, {"x": 2, "a": "1"}, {"x": 3, "a": "2"}]
 
     assert failed(tmp_path, name, {**column, **holds}, rows) == []

@@ -1,4 +1,4 @@
-"""A quality suite is read whole, or every mistake in it is reported with its place."""
+"""A quality suite is read, or every mistake in it is reported with its place."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_suite_is_read(tmp_path: Path) -> None:
     assert suite.days == {"today": date(2026, 11, 22), "tomorrow": date(2026, 11, 23)}
 
 
-def test_two_rules_of_a_type_on_a_column_have_names_of_their_own(tmp_path: Path) -> None:
+def test_two_rules_of_one_type_on_one_column_have_different_names(tmp_path: Path) -> None:
     rule = (
         "  - {type: expect_column_values_to_match_regex, kwargs: {column: state, regex: '%s'}, meta: {on_fail: warn}}\n"
     )
@@ -80,7 +80,7 @@ def test_two_rules_of_a_type_on_a_column_have_names_of_their_own(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("resource: person", "resource: people", "1:11: 'people' is not the resource of this file; use 'person'"),
         ("resource: person", "resuorce: person", "1:1: 'resuorce' is not a key here; did you mean 'resource'?"),
@@ -179,19 +179,19 @@ def test_two_rules_of_a_type_on_a_column_have_names_of_their_own(tmp_path: Path)
         ),
     ],
 )
-def test_a_mistake_is_reported_with_its_place(tmp_path: Path, old: str, new: str, told: str) -> None:
+def test_a_mistake_is_reported_with_its_place(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in GOOD
 
     with pytest.raises(MappingError) as error:
         read(tmp_path, GOOD.replace(old, new, 1))
 
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def test_the_same_expectation_twice_is_a_mistake(tmp_path: Path) -> None:
     again = GOOD[GOOD.rindex("  - type:") :].replace("warn", "stop")
 
-    with pytest.raises(MappingError, match=r"person.yaml:19:5: the same expectation stands above"):
+    with pytest.raises(MappingError, match=r"person.yaml:19:5: the same expectation is in the list above"):
         read(tmp_path, GOOD + again)
 
 
@@ -212,8 +212,8 @@ def test_a_mistake_of_one_expectation_hides_none_of_another(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("text", ["NO", "ON", "1990-01-01", "01234", "'5'", "y"])
-def test_a_value_is_the_text_that_stands_there(tmp_path: Path, text: str) -> None:
-    """YAML 1.1 would make false, true, a day and an octal number of them."""
+def test_a_value_of_a_value_set_is_the_text_of_the_file(tmp_path: Path, text: str) -> None:
+    """YAML 1.1 would read these as false, true, a date and an octal number."""
     suite = read(
         tmp_path, GOOD.replace("to_match_regex", "to_be_in_set").replace("regex: '^[A-Z]{2}$'", f"value_set: [{text}]")
     )
@@ -222,13 +222,13 @@ def test_a_value_is_the_text_that_stands_there(tmp_path: Path, text: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("", "the file is empty"), ("expectations: [", "is not YAML"), ("[]", "must be a list of")]
+    ("text", "message"), [("", "the file is empty"), ("expectations: [", "is not YAML"), ("[]", "must be a list of")]
 )
-def test_a_file_that_is_no_suite(tmp_path: Path, text: str, told: str) -> None:
-    with pytest.raises(MappingError, match=told):
+def test_a_file_that_is_not_a_suite_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(MappingError, match=message):
         read(tmp_path, text)
 
 
-def test_a_file_that_is_absent(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MappingError, match="cannot be read"):
         load_suite(tmp_path / "nothing.yaml", TYPES)

@@ -1,4 +1,4 @@
-"""The suites of include/quality fit the mappings they stand beside."""
+"""The suites of include/quality fit their mappings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_every_file_belongs_to_a_resource() -> None:
 
 
 @pytest.mark.parametrize("resource", RESOURCES)
-def test_a_suite_fits_its_mapping_and_great_expectations_takes_it(resource: str) -> None:
+def test_a_suite_fits_its_mapping_and_great_expectations_accepts_it(resource: str) -> None:
     from ecw.quality.gx_runner import compiled
 
     suite = suite_of(resource, load_mapping(resource))

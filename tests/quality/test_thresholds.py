@@ -1,4 +1,4 @@
-"""Shares are of everything that was checked, and what was known to be bad stops nothing again."""
+"""max_failed_ratio counts all checked records, and records that were already known to be bad do not stop again."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 from tests.quality.bad_rows import BETWEEN, IN, NOT_NULL
 
-BAD = 6  # of 120 patients: as many as the suite allows
+BAD = 6  # of 120 patients: the most that the suite allows
 
 
 @pytest.fixture
 def suite(mappings: Path) -> Path:
-    """The patients' suite, whose shares count in batches as small as these."""
+    """Return the patients' suite, with max_failed_ratio in effect for batches of this size."""
     path = mappings.parent / "quality" / "patient.yaml"
     path.write_text(path.read_text().replace("small_batch: 20", "small_batch: 5"))
     return path
 
 
-def spoil(sandbox: RunningSandbox, first: int, last: int) -> list[str]:
-    """Let patients be born when eCW has nulls; return their ids."""
+def set_impossible_birth_dates(sandbox: RunningSandbox, first: int, last: int) -> list[str]:
+    """Give patients a birth date that the suite rejects; return their ids."""
     chosen = sandbox.records("Patient")[first:last]
     for record in chosen:
         sandbox.put({**record, "birthDate": "1890-01-01"})
@@ -46,12 +46,12 @@ def renamed(pull: Pulling) -> set[str]:
 
 
 def expected(column: str, value: str, meta: str) -> str:
-    """Return a rule for the end of a suite file."""
+    """Return an in-set rule to append to a suite file."""
     return f"  - {{type: {IN}, kwargs: {{column: {column}, value_set: [{value}]}}, meta: {{{meta}}}}}\n"
 
 
 def report(pull: Pulling, rule: str, column: str) -> list[tuple[int, int, int, str]]:
-    """Return what was found of a rule, run by run: broken, new, checked, verdict."""
+    """Return the results of a rule in each run: failed rows, new ones, checked rows, verdict."""
     query = (
         "SELECT broken, broken_new, rows, verdict FROM ecw_quality_result "
         "WHERE rule = '{}' AND \"column\" = '{}' ORDER BY at"
@@ -59,10 +59,10 @@ def report(pull: Pulling, rule: str, column: str) -> list[tuple[int, int, int, s
     return [tuple(row.values()) for row in pull.rows(query.format(rule, column))]  # type: ignore[misc]
 
 
-def test_patients_that_are_bad_for_good_do_not_keep_the_changed_ones_out(
+def test_patients_that_stay_bad_do_not_stop_changed_patients(
     pull: Pulling, sandbox: RunningSandbox, suite: Path
 ) -> None:
-    bad = spoil(sandbox, 0, BAD)
+    bad = set_impossible_birth_dates(sandbox, 0, BAD)
     assert pull("patient")["patient"]["rejected"] == BAD
 
     assert pull("patient")["patient"] == {
@@ -78,12 +78,12 @@ def test_patients_that_are_bad_for_good_do_not_keep_the_changed_ones_out(
 
 
 @on_sqlite
-def test_new_bad_ones_stop_run_after_run_until_somebody_acts(
+def test_new_bad_patients_stop_every_run_until_the_suite_allows_them(
     pull: Pulling, sandbox: RunningSandbox, suite: Path
 ) -> None:
-    spoil(sandbox, 0, 3)
+    set_impossible_birth_dates(sandbox, 0, 3)
     pull("patient")
-    spoil(sandbox, 3, 10)
+    set_impossible_birth_dates(sandbox, 3, 10)
 
     for _ in range(2):
         with pytest.raises(
@@ -94,12 +94,12 @@ def test_new_bad_ones_stop_run_after_run_until_somebody_acts(
     assert pull("patient")["patient"]["rejected"] == 10
     suite.write_text(suite.read_text().replace("max_failed_ratio: 0.1", "max_failed_ratio: 0.05"))
 
-    assert pull("patient")["patient"]["rejected"] == 10, "known by now, though more than the suite allows"
+    assert pull("patient")["patient"]["rejected"] == 10, "known bad records do not stop, even above max_failed_ratio"
 
 
 @on_sqlite
-def test_a_known_bad_record_that_changes_is_new(pull: Pulling, sandbox: RunningSandbox, suite: Path) -> None:
-    spoil(sandbox, 0, BAD)
+def test_a_known_bad_record_that_changes_counts_as_new(pull: Pulling, sandbox: RunningSandbox, suite: Path) -> None:
+    set_impossible_birth_dates(sandbox, 0, BAD)
     pull("patient")
     rename(sandbox, 0, 1)
 
@@ -109,10 +109,8 @@ def test_a_known_bad_record_that_changes_is_new(pull: Pulling, sandbox: RunningS
 
 
 @on_sqlite
-def test_warnings_that_grew_little_by_little_do_not_stop_when_everything_is_checked_again(
-    pull: Pulling, sandbox: RunningSandbox, suite: Path
-) -> None:
-    """20 % without a birth date are allowed; 15 % were there, 15 % came later, all of them entered."""
+def test_known_warnings_do_not_stop_a_full_run(pull: Pulling, sandbox: RunningSandbox, suite: Path) -> None:
+    """20 % without a birth date are allowed; 15 % were loaded first and 15 % later."""
     for first in (0, 18):
         for record in sandbox.records("Patient")[first : first + 18]:
             sandbox.put({name: value for name, value in record.items() if name != "birthDate"})
@@ -125,32 +123,34 @@ def test_warnings_that_grew_little_by_little_do_not_stop_when_everything_is_chec
 
 
 @on_sqlite
-def test_a_mapping_that_was_broken_stops_although_no_record_changed(pull: Pulling, suite: Path, mappings: Path) -> None:
-    """The records are known, and entered; what the mapping makes of them is new."""
+def test_a_broken_mapping_stops_although_no_record_changed(pull: Pulling, suite: Path, mappings: Path) -> None:
+    """The records are loaded and unchanged, but the mapping makes new rows of them."""
     pull("patient")
     file = mappings / "patient.yaml"
-    whole = file.read_text()
-    assert whole.count("path: birthDate") == 1
-    file.write_text(whole.replace("path: birthDate", "path: deceasedDateTime"))
+    original = file.read_text()
+    assert original.count("path: birthDate") == 1
+    file.write_text(original.replace("path: birthDate", "path: deceasedDateTime"))
 
     with pytest.raises(QualityGateFailed, match=rf"1\d\d of 120 rows break the rule {NOT_NULL} of birth_date"):
         pull("patient")
 
 
 @on_sqlite
-def test_a_rule_that_is_new_is_judged_by_everything_that_it_finds(pull: Pulling, suite: Path) -> None:
+def test_for_a_new_rule_every_failed_row_counts_as_new(pull: Pulling, suite: Path) -> None:
     pull("patient")
     text = suite.read_text()
     suite.write_text(text + expected("state", "Nowhere", "on_fail: warn, max_failed_ratio: 0.5"))
 
-    for _ in range(2):  # stopped is not loaded: it does not become known
+    for _ in range(2):  # a batch that was stopped is not loaded, so its failures stay new
         with pytest.raises(QualityGateFailed, match=f"break the rule {IN} of state"):
             pull("patient", full=True)
 
 
 @on_sqlite
-def test_records_that_a_form_names_are_judged_one_by_one(pull: Pulling, sandbox: RunningSandbox, suite: Path) -> None:
-    bad, good = spoil(sandbox, 0, 8), sandbox.records("Patient")[20]["id"]
+def test_max_failed_ratio_does_not_stop_a_run_of_named_records(
+    pull: Pulling, sandbox: RunningSandbox, suite: Path
+) -> None:
+    bad, good = set_impossible_birth_dates(sandbox, 0, 8), sandbox.records("Patient")[20]["id"]
     run = pull.begin("manual", options={"ids": {"patient": [*bad, good]}})
 
     numbers = pull.resource(run, "patient")
@@ -159,10 +159,8 @@ def test_records_that_a_form_names_are_judged_one_by_one(pull: Pulling, sandbox:
 
 
 @on_sqlite
-def test_in_a_replay_a_record_that_would_stop_everything_is_rejected_alone(
-    pull: Pulling, sandbox: RunningSandbox, suite: Path
-) -> None:
-    spoil(sandbox, 0, BAD)
+def test_in_a_replay_a_stop_rule_rejects_only_its_records(pull: Pulling, sandbox: RunningSandbox, suite: Path) -> None:
+    set_impossible_birth_dates(sandbox, 0, BAD)
     pull("patient")
     text = suite.read_text().replace("min_value: 1900-01-01", "min_value: 1800-01-01", 1)
     suite.write_text(text + expected("ecw_id", "nobody", "on_fail: stop"))
@@ -178,8 +176,10 @@ def test_in_a_replay_a_record_that_would_stop_everything_is_rejected_alone(
 
 
 @on_sqlite
-def test_records_that_are_known_to_be_gone_do_not_stop_the_next_that_go(pull: Pulling, sandbox: RunningSandbox) -> None:
-    """A fifth may be missing: 15 % went and were loaded, then 10 %; together they are a quarter of what was usual."""
+def test_known_deleted_records_do_not_count_when_further_records_are_deleted(
+    pull: Pulling, sandbox: RunningSandbox
+) -> None:
+    """A fifth may be missing: first 15 % are deleted, then 10 %, together a quarter of the usual number."""
     pull("patient")
     for first, last in ((0, 18), (18, 30)):
         for record in sandbox.records("Patient")[: last - first]:

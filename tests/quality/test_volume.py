@@ -1,4 +1,4 @@
-"""Fewer records than usual are noticed however they are asked for: by the check, and by the alerts."""
+"""The check and the alerts report fewer records than usual with every strategy."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ VOLUME = (
 )
 
 
-def given(counts: dict[str, int]) -> int:
-    """Return how many records eCW gave; those that it no longer has are fetched, and rejected."""
+def returned(counts: dict[str, int]) -> int:
+    """Return the number of records that eCW returned; deleted ones are counted as fetched and rejected."""
     return counts["fetched"] - counts["rejected"]
 
 
@@ -39,8 +39,8 @@ def alerts(pull: Pulling) -> list[tuple[str, str]]:
 
 
 @on_sqlite
-def test_patients_who_vanish_are_not_counted_as_found(pull: Pulling, sandbox: RunningSandbox) -> None:
-    """A sweep by names reads whoever did not appear, and finds that eCW has nobody of that id."""
+def test_deleted_patients_do_not_count_as_returned(pull: Pulling, sandbox: RunningSandbox) -> None:
+    """A name sweep reads known patients that it did not find, and gets a tombstone for each."""
     pull("patient")
     pull("patient")
     for record in sandbox.records("Patient")[:60]:
@@ -55,18 +55,18 @@ def test_patients_who_vanish_are_not_counted_as_found(pull: Pulling, sandbox: Ru
 
 
 @on_sqlite
-def test_a_calendar_that_loses_most_of_its_visits_is_reported(
+def test_a_calendar_that_loses_most_of_its_visits_warns_and_opens_an_alert(
     pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     counts = [pull("practitioner", "location", "patient", "encounter")["encounter"]["fetched"]]
     counts += [pull("encounter")["encounter"]["fetched"] for _ in range(3)]
-    assert counts[0] > counts[1] == counts[3] >= baselines.LEAST_RECORDS, "the first look goes further back"
+    assert counts[0] > counts[1] == counts[3] >= baselines.LEAST_RECORDS, "the first run covers more days"
     assert alerts(pull) == []
     visits = sandbox.records("Encounter")
     for record in visits[: int(len(visits) * 0.7)]:
         sandbox.delete("Encounter", record["id"])
 
-    found = given(pull("encounter")["encounter"])
+    found = returned(pull("encounter")["encounter"])
 
     assert f"encounter: eCW gave {found} records, usual are {counts[3]}." in caplog.messages
     assert pull.rows(VOLUME.format("encounter"))[0] == {"rows": found, "usual": counts[3], "verdict": "warn"}
@@ -74,38 +74,40 @@ def test_a_calendar_that_loses_most_of_its_visits_is_reported(
 
 
 @on_sqlite
-def test_insurance_is_counted_by_the_patient_asked_about(
+def test_the_usual_number_of_insurance_is_per_queried_patient(
     pull: Pulling, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = json.loads(os.environ["AIRFLOW_CONN_ECW_TEST"])
-    said["extra"]["pull"] = {"full_cycle_hours": 2}  # everybody's turn is in every run
-    monkeypatch.setenv("AIRFLOW_CONN_ECW_TEST", json.dumps(said))
+    connection = json.loads(os.environ["AIRFLOW_CONN_ECW_TEST"])
+    connection["extra"]["pull"] = {"full_cycle_hours": 2}  # every patient is queried in every run
+    monkeypatch.setenv("AIRFLOW_CONN_ECW_TEST", json.dumps(connection))
     pull("practitioner", "location", "patient", "insurance")
     usual = [pull("insurance")["insurance"]["fetched"] for _ in range(3)][-1]
     policies = sandbox.records("Coverage")
     for record in policies[: int(len(policies) * 0.7)]:
         sandbox.delete("Coverage", record["id"])
 
-    found = given(pull("insurance")["insurance"])
+    found = returned(pull("insurance")["insurance"])
 
     assert pull.rows(VOLUME.format("insurance"))[0] == {"rows": found, "usual": usual, "verdict": "warn"}
     assert alerts(pull) == [("volume", "insurance")]
 
 
-def seen(records: int, asked: int | None = None) -> Seen:
-    return Seen("r", records, asked, None, "x")
+def run_with(records: int, queried: int | None = None) -> Seen:
+    return Seen("r", records, queried, None, "x")
 
 
 @pytest.mark.parametrize(
-    ("runs", "asked", "usual"),
+    ("runs", "queried", "usual"),
     [
-        ([seen(40)] * 3, None, 40),
-        ([seen(40)] * 2, None, None),  # too few runs
-        ([seen(19)] * 3, None, None),  # too few records for a share to say something
-        ([seen(100, 200), seen(60, 100), seen(30, 60)], 400, 200),
-        ([seen(100, 200)] * 3, 49, None),  # too few patients
-        ([seen(0, 0)] * 3, 100, None),
+        ([run_with(40)] * 3, None, 40),
+        ([run_with(40)] * 2, None, None),  # too few runs
+        ([run_with(19)] * 3, None, None),  # too few records for a ratio
+        ([run_with(100, 200), run_with(60, 100), run_with(30, 60)], 400, 200),
+        ([run_with(100, 200)] * 3, 49, None),  # too few patients
+        ([run_with(0, 0)] * 3, 100, None),
     ],
 )
-def test_what_is_usual_of_a_part(runs: list[Seen], asked: int | None, usual: int | None) -> None:
-    assert baselines.number(runs, asked, full_scan=False) == usual
+def test_the_usual_number_of_a_partial_run_follows_the_queried_patients(
+    runs: list[Seen], queried: int | None, usual: int | None
+) -> None:
+    assert baselines.number(runs, queried, full_scan=False) == usual

@@ -1,4 +1,4 @@
-"""The Integration Logs by pages and by runs, whatever is filtered, on both databases."""
+"""The Integration Logs by page and by run, with every combination of filters, on both databases."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def write(engine: Engine, rows: list[dict[str, Any]]) -> None:
 
 
 def all_pages(engine: Engine, wanted: Wanted, limit: int) -> list[str]:
-    found: list[str] = []
+    entries: list[str] = []
     before: Position | None = None
     with reading(engine) as connection:
         while True:
             page, before = journal.entries(connection, wanted, before, limit)
             assert len(page) <= limit
-            found += [row["entry"] for row in page]
+            entries += [row["entry"] for row in page]
             if before is None:
-                return found
+                return entries
             before = Position.read(str(before))
 
 
@@ -66,22 +66,22 @@ KEYS = ("direction", "resource", "outcome", "code", "crm_id", "ecw_id")
 
 @settings(max_examples=examples(20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(some=SOME)
-def test_pages_and_runs_have_each_wanted_entry_once(crm_engine: Engine, some: list[tuple[Any, ...]]) -> None:
+def test_pages_and_runs_list_each_matching_entry_once(crm_engine: Engine, some: list[tuple[Any, ...]]) -> None:
     rows = [
         an_entry(number, HOUR + timedelta(seconds=second), run_id=run, **dict(zip(KEYS, rest, strict=True)))
         for number, (second, run, *rest) in enumerate(some)
     ]
     write(crm_engine, rows)
     for values in product(*FILTERS.values()):
-        asked = dict(zip(FILTERS, values, strict=True))
-        plain = {name: value for name, value in asked.items() if value is not None and name != "record"}
+        filters = dict(zip(FILTERS, values, strict=True))
+        plain = {name: value for name, value in filters.items() if value is not None and name != "record"}
         expected = [row for row in rows if all(row[name] == value for name, value in plain.items())]
-        if (record := asked["record"]) is not None:
+        if (record := filters["record"]) is not None:
             expected = [row for row in expected if record in (row["crm_id"], row["ecw_id"])]
         order = sorted(expected, key=lambda row: (row["at"], row["run_id"], row["entry"]), reverse=True)
-        wanted = Wanted("P1", **asked)
+        wanted = Wanted("P1", **filters)
         assert all_pages(crm_engine, wanted, 4) == [row["entry"] for row in order]
-        if asked["record"] is None:
+        if filters["record"] is None:
             newest = list(dict.fromkeys(row["run_id"] for row in order))
             assert [(line.run_id, line.entries) for line in all_runs(crm_engine, wanted)] == [
                 (run, sum(row["run_id"] == run for row in expected)) for run in newest
@@ -89,17 +89,17 @@ def test_pages_and_runs_have_each_wanted_entry_once(crm_engine: Engine, some: li
 
 
 def all_runs(engine: Engine, wanted: Wanted, limit: int = 2) -> list[journal.RunLine]:
-    found: list[journal.RunLine] = []
+    lines: list[journal.RunLine] = []
     before: Position | None = None
     with reading(engine) as connection:
         while True:
             page, before = journal.runs(connection, wanted, before, limit)
-            found += page
+            lines += page
             if before is None:
-                return found
+                return lines
 
 
-def test_a_run_is_one_line_however_many_entries_it_has(crm_engine: Engine) -> None:
+def test_a_run_with_many_entries_is_one_line(crm_engine: Engine) -> None:
     fill(crm_engine, "P1", Scale(days=1, first_load=journal.COUNTED + 1), now=HOUR)
     lines = all_runs(crm_engine, Wanted("P1"), 5)
     assert len(lines) == len({line.run_id for line in lines})
@@ -110,7 +110,7 @@ def test_a_run_is_one_line_however_many_entries_it_has(crm_engine: Engine) -> No
         True,
     )
     assert first.inserted is not None
-    assert first.inserted >= journal.COUNTED + 1  # the ledger's number is whole
+    assert first.inserted >= journal.COUNTED + 1  # the number of ecw_run covers the whole run
     assert sum(part.entries for part in lines[-2].parts) == lines[-2].entries == 29
 
 
@@ -120,7 +120,7 @@ def test_times_are_half_open(crm_engine: Engine) -> None:
     assert all_pages(crm_engine, wanted, 10) == [str(UUID(int=2)), str(UUID(int=1))]
 
 
-def test_the_choices_are_what_the_entries_have(crm_engine: Engine) -> None:
+def test_the_choices_of_a_filter_are_the_values_of_the_entries(crm_engine: Engine) -> None:
     fill(crm_engine, "P1", Scale(days=1), now=HOUR)
     fill(crm_engine, "P2", Scale(days=1), now=HOUR)
     with reading(crm_engine) as connection:
@@ -131,7 +131,7 @@ def test_the_choices_are_what_the_entries_have(crm_engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "index"),
+    ("filters", "index"),
     [
         ({}, "ecw_journal_at"),
         ({"direction": "pull", "outcome": "done"}, "ecw_journal_at"),
@@ -143,22 +143,24 @@ def test_the_choices_are_what_the_entries_have(crm_engine: Engine) -> None:
         ({"record": "1", "resource": "patient"}, "ecw_journal_by_crm_id"),
     ],
 )
-def test_the_rarest_filter_leads_and_nothing_is_sorted(crm_engine: Engine, asked: dict[str, str], index: str) -> None:
-    """SQLite says how it goes through a table; PostgreSQL has the same indexes, and chooses by statistics."""
+def test_the_most_selective_filter_chooses_the_index_and_nothing_is_sorted(
+    crm_engine: Engine, filters: dict[str, str], index: str
+) -> None:
+    """SQLite shows its query plan; PostgreSQL has the same indexes and chooses by statistics."""
     with crm_engine.connect() as connection:
         at = Position(HOUR, "r1", "e")
-        query = journal.statement(connection, Wanted("P1", **asked), at)
+        query = journal.statement(connection, Wanted("P1", **filters), at)
         if connection.dialect.name != "sqlite":
             assert connection.execute(query).all() == []
             return
         text = str(query.compile(crm_engine, compile_kwargs={"literal_binds": True}))
         plan = "\n".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}"))
         assert f"USING INDEX {index} (practice=?" in plan, plan
-        if "record" not in asked and "run_id" not in asked:
+        if "record" not in filters and "run_id" not in filters:
             assert "TEMP B-TREE" not in plan, plan
 
 
-def test_the_ledger_says_what_kind_of_run_it_was(crm_engine: Engine) -> None:
+def test_a_line_has_the_mode_and_the_counts_of_its_run(crm_engine: Engine) -> None:
     write(crm_engine, [an_entry(1, run_id="r1")])
     with crm_engine.begin() as connection:
         connection.execute(

@@ -1,4 +1,4 @@
-"""The gauges that Airflow's metrics are sent: all documented, each with and without tags, none with a value."""
+"""The gauges for Airflow's metrics: all documented, each sent with and without tags, none with values of records."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "metrics.md"
 
 
-class Kept(NoStatsLogger):
-    """A backend of Airflow's that keeps what it is sent."""
+class Recorder(NoStatsLogger):
+    """A metrics backend of Airflow that records the gauges that it gets."""
 
     sent: list[tuple[str, float, dict[str, str] | None]]
 
@@ -35,21 +35,21 @@ class Kept(NoStatsLogger):
 
 
 @pytest.fixture
-def kept() -> Iterator[Kept]:
-    backend = Kept()
+def recorder() -> Iterator[Recorder]:
+    backend = Recorder()
     stats.initialize(factory=lambda: backend, export_legacy_names=True)
     yield backend
     stats.initialize(factory=NoStatsLogger, export_legacy_names=True)
 
 
 def test_each_gauge_is_sent_with_and_without_tags(
-    kept: Kept, crm_engine: Engine, crm_url: str, monkeypatch: pytest.MonkeyPatch
+    recorder: Recorder, crm_engine: Engine, crm_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
     fill(crm_engine, "P.1", Scale(days=1))
     number = emit()
-    tagged = {(name, *(tags or {}).values()): value for name, value, tags in kept.sent if tags}
-    plain = {name: value for name, value, tags in kept.sent if not tags}
+    tagged = {(name, *(tags or {}).values()): value for name, value, tags in recorder.sent if tags}
+    plain = {name: value for name, value, tags in recorder.sent if not tags}
     assert len(tagged) == len(plain) == number
     assert tagged["ecw.rejects_open", "P.1", "patient"] == plain["ecw.rejects_open.P__1.patient"] == 20
     assert plain["ecw.late.P__1.encounter"] == 1
@@ -59,28 +59,28 @@ def test_each_gauge_is_sent_with_and_without_tags(
 def test_every_metric_is_documented_and_sent(crm_engine: Engine) -> None:
     fill(crm_engine, "P1", Scale(days=1), now=NOW)
     with reading(crm_engine) as connection:
-        found = {gauge.name for gauge in gauges(connection, {"P1": Clock(NOW, timedelta(hours=2))}, {"P1": 90})}
-    assert found == set(METRICS)
+        names = {gauge.name for gauge in gauges(connection, {"P1": Clock(NOW, timedelta(hours=2))}, {"P1": 90})}
+    assert names == set(METRICS)
     page = PAGE.read_text()
     assert [name for name, meaning in METRICS.items() if f"| `{name}` | {meaning} |" not in page] == []
 
 
 def test_a_crm_without_runs_sends_nothing(
-    kept: Kept, crm_engine: Engine, crm_url: str, monkeypatch: pytest.MonkeyPatch
+    recorder: Recorder, crm_engine: Engine, crm_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
     assert emit() == 0
-    assert kept.sent == []
+    assert recorder.sent == []
 
 
 def test_each_practice_is_measured_by_its_own_schedule_and_quota(
-    kept: Kept, crm_engine: Engine, crm_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recorder: Recorder, crm_engine: Engine, crm_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
     for name, calls in (("north", 60), ("south", 90)):
         host = f"https://fhir.example/fhir/r4/{name.upper()}1"
-        said = {"conn_type": "ecw", "host": host, "extra": {"calls_per_minute": calls}}
-        monkeypatch.setenv(f"AIRFLOW_CONN_ECW_{name.upper()}", json.dumps(said))
+        document = {"conn_type": "ecw", "host": host, "extra": {"calls_per_minute": calls}}
+        monkeypatch.setenv(f"AIRFLOW_CONN_ECW_{name.upper()}", json.dumps(document))
         fill(crm_engine, f"{name.upper()}1", Scale(days=1))
     file = tmp_path / "practices.yaml"
     file.write_text(
@@ -88,11 +88,12 @@ def test_each_practice_is_measured_by_its_own_schedule_and_quota(
     )
     monkeypatch.setenv("ECW_PRACTICES", str(file))
     emit()
-    plain = {name: value for name, value, tags in kept.sent if not tags}
-    # The last good sync of encounter is ten hours ago: too old every two hours, not once a day, and not without one.
+    plain = {name: value for name, value, tags in recorder.sent if not tags}
+    # The last good sync of encounter is ten hours ago: late with an interval of two hours, not with one of a day, and
+    # never late if the schedule does not pull encounters.
     assert (plain["ecw.late.NORTH1.encounter"], plain["ecw.late.SOUTH1.encounter"]) == (0, 0)
     assert (plain["ecw.calls_per_minute_limit.NORTH1"], plain["ecw.calls_per_minute_limit.SOUTH1"]) == (60, 90)
     file.write_text("practices: {north: {schedule: '0 0 * * *'}, south: {}}\n")
     emit()
-    plain = {name: value for name, value, tags in kept.sent if not tags}
+    plain = {name: value for name, value, tags in recorder.sent if not tags}
     assert (plain["ecw.late.NORTH1.encounter"], plain["ecw.late.SOUTH1.encounter"]) == (0, 1)

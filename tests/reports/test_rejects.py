@@ -1,4 +1,4 @@
-"""The quarantine by rule: what is counted is what a page lists, each once, and an index answers it."""
+"""The rejects by rule: the pages list each counted reject once, and the queries use an index."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.both_databases
 
 @pytest.fixture
 def filled(crm_engine: Engine) -> Engine:
-    """Two runs: one that found a rule's rejects, and a later one that found more, and another rule's."""
+    """Return a CRM with rejects of two runs: the later one adds rejects of the same rule and of another one."""
     first, second = a_run("r1"), a_run("r2")
     runs.begin(crm_engine, first, ["location"])
     load(crm_engine, rejects=[a_reject(f"a{at:03}") for at in range(PAGE + 10)], run=first)
@@ -39,7 +39,7 @@ def all_pages(engine: Engine, wanted: Wanted) -> list[tuple[str, str]]:
                 return found
 
 
-def test_each_group_counts_what_its_pages_list(filled: Engine) -> None:
+def test_each_group_counts_the_rejects_of_its_pages(filled: Engine) -> None:
     with reading(filled) as connection:
         groups = rejects.groups(connection, "P1")
         started = connection.execute(text("SELECT run_id FROM ecw_run ORDER BY started_at")).scalars().all()
@@ -55,7 +55,7 @@ def test_each_group_counts_what_its_pages_list(filled: Engine) -> None:
     assert len(all_pages(filled, Wanted("P1"))) == sum(one.records for one in groups)
 
 
-def test_the_oldest_is_since_the_run_that_found_it_first(filled: Engine) -> None:
+def test_a_group_s_oldest_time_is_the_start_of_its_first_run(filled: Engine) -> None:
     with reading(filled) as connection:
         [required, pattern] = rejects.groups(connection, "P1")
     assert required.oldest is not None
@@ -63,7 +63,7 @@ def test_the_oldest_is_since_the_run_that_found_it_first(filled: Engine) -> None
     assert pattern.oldest - required.oldest > timedelta(0)
 
 
-def test_a_filter_by_run_and_by_record(filled: Engine) -> None:
+def test_rejects_are_filtered_by_run_and_by_record(filled: Engine) -> None:
     assert all_pages(filled, Wanted("P1", run="r2")) == [
         ("a000", "pattern"),
         *((f"{name}", "required") for name in ("a000", "b000", "b001", "b002", "b003", "b004")),
@@ -72,7 +72,7 @@ def test_a_filter_by_run_and_by_record(filled: Engine) -> None:
     assert all_pages(filled, Wanted("P2")) == []
 
 
-def test_a_state_is_counted_alone(filled: Engine) -> None:
+def test_dismissed_rejects_are_counted_apart_from_open_ones(filled: Engine) -> None:
     assert dismiss(filled, "P1", "location", ["a001"], "anna", "why not") == 1
     with reading(filled) as connection:
         assert rejects.groups(connection, "P1", "dismissed") == [
@@ -82,7 +82,7 @@ def test_a_state_is_counted_alone(filled: Engine) -> None:
     assert all_pages(filled, Wanted("P1", state="dismissed")) == [("a001", "required")]
 
 
-def test_counts_are_made_in_an_index_alone(crm_engine: Engine) -> None:
+def test_groups_are_counted_from_an_index_only(crm_engine: Engine) -> None:
     if crm_engine.dialect.name != "sqlite":
         pytest.skip("PostgreSQL decides by its statistics: make bench times both")
     statement = rejects.groups_statement("P1", "open").compile(crm_engine, compile_kwargs={"literal_binds": True})

@@ -14,14 +14,14 @@ def of_location(engine: Engine, after: timedelta = timedelta()) -> ResourceStatu
     return found
 
 
-def test_before_the_first_run_every_resource_says_how_to_start_one(crm_engine: Engine) -> None:
+def test_before_the_first_run_the_next_step_is_to_start_one(crm_engine: Engine) -> None:
     found = status(crm_engine)
     assert {"practitioner", "location"} <= {one.resource for one in found}
     assert {one.state for one in found} == {"never"}
     assert all(one.next_step == "unpause the DAG ecw_pull and trigger it." for one in found)
 
 
-def test_a_run_that_is_loaded_shows_its_numbers_and_asks_for_nothing(crm_engine: Engine) -> None:
+def test_a_loaded_run_shows_its_counts_and_no_next_step(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a")], [a_reject("b")])
     found = of_location(crm_engine)
     assert (found.practice, found.state, found.run_id, found.next_step) == ("P1", "loaded", "r1", None)
@@ -33,7 +33,7 @@ def test_a_run_that_is_loaded_shows_its_numbers_and_asks_for_nothing(crm_engine:
     assert timedelta() <= found.age < timedelta(minutes=5)
 
 
-def test_a_failure_after_it_shows_its_next_step_and_the_age_of_what_is_loaded(crm_engine: Engine) -> None:
+def test_a_failed_run_shows_its_next_step_and_the_age_of_the_last_load(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a")])
     runs.begin(crm_engine, a_run("r2"), ["location"])
     runs.fail(crm_engine, a_run("r2"), "location", ConfigurationError("No key.", next_step="add one."))
@@ -43,20 +43,20 @@ def test_a_failure_after_it_shows_its_next_step_and_the_age_of_what_is_loaded(cr
     assert found.next_step == "the run r2 failed: ConfigurationError: No key. Next (data engineer): add one."
 
 
-def test_a_failure_of_another_kind_points_at_the_log(crm_engine: Engine) -> None:
+def test_an_unexpected_error_refers_to_the_log(crm_engine: Engine) -> None:
     runs.fail(crm_engine, a_run("r2"), "location", KeyError("x"))
     assert of_location(crm_engine).next_step == "the run r2 failed: KeyError; read the log of its task in Airflow."
 
 
-def test_a_run_that_began_and_never_ended_is_dead_after_a_while(crm_engine: Engine) -> None:
+def test_a_run_that_never_ended_is_dead_after_six_hours(crm_engine: Engine) -> None:
     runs.begin(crm_engine, a_run("r1"), ["location"])
     assert of_location(crm_engine).state == "running"
     dead = of_location(crm_engine, after=timedelta(hours=7))
     assert dead.state == "dead"
-    assert dead.next_step == "the run r1 began and never ended: look at its tasks in Airflow, and clear it."
+    assert dead.next_step == "the run r1 began and never ended: read the logs of its tasks in Airflow, and clear it."
 
 
-def test_what_is_not_refreshed_for_three_intervals_is_reported(crm_engine: Engine) -> None:
+def test_a_resource_without_a_load_for_three_intervals_is_reported(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a")])
     assert of_location(crm_engine, after=timedelta(hours=5)).next_step is None
     assert "for three intervals" in (of_location(crm_engine, after=timedelta(hours=7)).next_step or "")

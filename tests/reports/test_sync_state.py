@@ -1,4 +1,4 @@
-"""The state of practices, by runs and waiting records of every kind, on both databases."""
+"""The state of practices: last runs and waiting records of every kind, on both databases."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 CLOCK = Clock(NOW, timedelta(hours=2))
 
 
-def test_what_waits_is_counted_by_record(crm_engine: Engine) -> None:
+def test_waiting_records_are_counted_once(crm_engine: Engine) -> None:
     fill(crm_engine, "P1", Scale(days=1, rejects=40), now=NOW)
     fill(crm_engine, "P2", Scale(days=1, rejects=0), now=NOW)
     with reading(crm_engine) as connection:

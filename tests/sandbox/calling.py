@@ -1,4 +1,4 @@
-"""A client of the sandbox that knows nothing of the project: requests and PyJWT alone."""
+"""A client of the sandbox without the project's code: only requests and PyJWT."""
 
 from __future__ import annotations
 
@@ -21,29 +21,35 @@ WRITE = "system/Patient.read system/Patient.c system/Patient.u"
 
 @dataclass
 class Caller:
-    """What a test sends to one sandbox."""
+    """Sends requests to one sandbox."""
 
     sandbox: RunningSandbox
     keys: Keys
 
     def assertion(self, key: str | None = None, headers: dict[str, Any] | None = None, **claims: Any) -> str:
-        """Sign an assertion that is right but for what the test changes; None takes a claim away."""
-        now, me = int(time.time()), self.keys.client_id
-        right = {"iss": me, "sub": me, "aud": self.sandbox.token_url, "jti": str(uuid4()), "exp": now + 240}
-        made = {name: value for name, value in {**right, **claims}.items() if value is not None}
+        """Return a signed assertion that is correct except for the given claims and headers; None removes a claim."""
+        now, client_id = int(time.time()), self.keys.client_id
+        correct = {
+            "iss": client_id,
+            "sub": client_id,
+            "aud": self.sandbox.token_url,
+            "jti": str(uuid4()),
+            "exp": now + 240,
+        }
+        payload = {name: value for name, value in {**correct, **claims}.items() if value is not None}
         header = {"kid": self.keys.key_id, **(headers or {})}
-        return jwt.encode(made, key or self.keys.private_key_pem, header.pop("alg", "RS384"), header)
+        return jwt.encode(payload, key or self.keys.private_key_pem, header.pop("alg", "RS384"), header)
 
     def ask_token(self, assertion: str | None = None, **form: str) -> requests.Response:
-        """Ask for a token; a form field given as the empty text is left out."""
-        right = {
+        """Request a token; a form field with an empty text is omitted."""
+        correct = {
             "grant_type": "client_credentials",
             "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
             "client_assertion": assertion or self.assertion(),
             "scope": READ,
         }
-        sent = {name: value for name, value in {**right, **form}.items() if value}
-        return requests.post(self.sandbox.token_url, data=sent, timeout=600)
+        data = {name: value for name, value in {**correct, **form}.items() if value}
+        return requests.post(self.sandbox.token_url, data=data, timeout=600)
 
     def token(self, scope: str = READ) -> str:
         answer = self.ask_token(scope=scope)
@@ -51,13 +57,13 @@ class Caller:
         return str(answer.json()["access_token"])
 
     def get(self, path: str, token: str | None = None, **options: Any) -> requests.Response:
-        """GET below the base, or a whole address."""
+        """GET a path below the base URL, or a URL."""
         url = path if path.startswith("http") else f"{self.sandbox.base_url}/{path}"
         headers = {"Authorization": f"Bearer {token or self.token()}", **options.pop("headers", {})}
         return requests.get(url, headers=headers, timeout=600, **options)
 
     def pages(self, path: str, token: str | None = None) -> list[dict[str, Any]]:
-        """Return all pages; next links are followed without the `_count` that eCW adds and refuses."""
+        """Return all pages; next links are followed without the `_count` that eCW adds to them and then refuses."""
         token, pages = token or self.token(), []
         while path:
             answer = self.get(path, token)

@@ -1,9 +1,11 @@
+"""The sandbox's capability statement and SMART configuration."""
+
 from __future__ import annotations
 
 import requests
 from fhir.resources.R4B.capabilitystatement import CapabilityStatement
 
-# The reference's table, word for word.
+# The search parameters of eCW's reference.
 TABLE = {
     "Practitioner": ["_id", "identifier", "name", "page"],
     "Location": ["_id", "address", "name", "page"],
@@ -28,12 +30,12 @@ def declared(sandbox) -> dict[str, list[str]]:
     }
 
 
-def test_the_statement_is_valid_and_says_what_the_reference_says(sandbox):
+def test_the_statement_is_valid_and_declares_the_parameters_of_the_reference(sandbox):
     CapabilityStatement.model_validate(statement(sandbox))
     assert declared(sandbox) == TABLE
 
 
-def test_nothing_is_said_of_writing(sandbox):
+def test_the_statement_does_not_declare_writes(sandbox):
     codes = {code["code"] for each in statement(sandbox)["rest"][0]["resource"] for code in each["interaction"]}
     assert codes == {"read", "search-type"}
 
@@ -50,21 +52,21 @@ def test_both_documents_name_the_same_token_url_on_another_port(sandbox):
     assert not sandbox.token_url.startswith(sandbox.base_url.partition("/fhir")[0])
 
 
-def test_a_parameter_can_be_taken_away_and_the_build_can_change(sandbox):
+def test_a_parameter_can_be_removed_and_the_build_changed(sandbox):
     sandbox.set(undeclared="Encounter.date,Patient.phone", build="13.0.0")
     assert "date" not in declared(sandbox)["Encounter"]
     assert "phone" not in declared(sandbox)["Patient"]
     assert statement(sandbox)["software"]["version"] == "13.0.0"
 
 
-def test_a_parameter_taken_away_is_refused(caller):
+def test_a_removed_parameter_is_refused(caller):
     caller.sandbox.set(undeclared="Encounter.date")
     answer = caller.get("Encounter?practitioner=x&date=ge2026-11-01&date=lt2026-12-01")
     assert answer.status_code == 400
     assert "parameter(s): date." in answer.text
 
 
-def test_public_addresses_are_told_in_place_of_the_real_ones(sandbox):
+def test_public_urls_replace_the_real_ones(sandbox):
     sandbox.set(public_url="https://fhir.example", public_token_url="https://oauth.example/oauth/oauth2/token")
     smart = requests.get(f"{sandbox.base_url}/.well-known/smart-configuration", timeout=600).json()
     assert smart["token_endpoint"] == "https://oauth.example/oauth/oauth2/token"

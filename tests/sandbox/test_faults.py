@@ -1,3 +1,5 @@
+"""The faults that a test can set in the sandbox."""
+
 from __future__ import annotations
 
 import pytest
@@ -14,7 +16,7 @@ def statuses(caller, path: str, calls: int) -> list[int]:
     return [caller.get(path, token).status_code for _ in range(calls)]
 
 
-def test_the_nth_every_and_times_of_a_rule(caller):
+def test_nth_every_and_times_decide_which_calls_a_rule_hits(caller):
     caller.sandbox.fault("too_many", resource="Location", nth=2)
     assert statuses(caller, "Location", 4) == [200, 429, 200, 200]
     caller.sandbox.reset()
@@ -24,7 +26,7 @@ def test_the_nth_every_and_times_of_a_rule(caller):
     assert (rule["seen"], rule["fired"]) == (7, 2)
 
 
-def test_a_rule_is_for_its_resource_interaction_and_page(caller):
+def test_a_rule_hits_only_its_resource_interaction_and_page(caller):
     caller.sandbox.fault("too_many", resource="Practitioner", interaction="search", page=2)
     ecw_id = next(each["id"] for each in caller.sandbox.records("Practitioner") if "." not in each["id"])
     for path, status in (("Practitioner", 200), ("Practitioner?page=2", 429), ("Location?page=2", 200)):
@@ -43,7 +45,7 @@ def test_a_probability_is_seeded(caller):
     assert set(run(3)) == {200, 429}
 
 
-def test_an_unknown_fault_or_field_is_refused_with_what_there_is(caller):
+def test_the_error_about_an_unknown_fault_lists_the_known_ones(caller):
     with pytest.raises(ValueError, match=r"there is no fault 'gremlins'; there are: .*too_many"):
         caller.sandbox.fault("gremlins")
     with pytest.raises(ValueError, match="nhth"):
@@ -52,7 +54,7 @@ def test_an_unknown_fault_or_field_is_refused_with_what_there_is(caller):
         caller.sandbox.fault("write_answer", value="smile")
 
 
-def test_errors_in_the_handlers_place(caller):
+def test_each_error_fault_has_its_status_and_content_type(caller):
     for kind, status, content in (
         ("too_many", 429, "application/json+fhir;charset=UTF-8"),
         ("server_error", 500, "text/html; charset=utf-8"),
@@ -71,21 +73,21 @@ def test_the_token_endpoint_can_deny(caller):
     assert (answer.status_code, answer.json()["error"]) == (500, "access_denied")
 
 
-def test_latency(caller):
+def test_latency_delays_the_answer(caller):
     caller.sandbox.fault("latency", resource="Location", seconds=30)
     headers = {"Authorization": f"Bearer {caller.token()}"}
     with pytest.raises(requests.exceptions.ReadTimeout):
         requests.get(f"{caller.sandbox.base_url}/Location", headers=headers, timeout=0.3)
 
 
-def test_a_connection_dropped_in_the_middle_of_the_body(caller):
+def test_drop_closes_the_connection_in_the_middle_of_the_body(caller):
     caller.sandbox.fault("drop", resource="Location", times=1)
     with pytest.raises((ChunkedEncodingError, ConnectionError)):
         caller.get("Location")
     assert caller.get("Location").status_code == 200
 
 
-def test_truncated_json(caller):
+def test_truncate_cuts_the_json(caller):
     caller.sandbox.fault("truncate", resource="Location", times=1)
     answer = caller.get("Location")
     assert answer.status_code == 200
@@ -93,27 +95,27 @@ def test_truncated_json(caller):
         answer.json()
 
 
-def test_a_token_revoked_early(caller):
+def test_revoke_token_refuses_the_token_from_then_on(caller):
     token = caller.token()
     caller.sandbox.fault("revoke_token", resource="Location", nth=2)
     assert [caller.get("Location", token).status_code for _ in range(3)] == [200, 401, 401]
     assert caller.get("Location").status_code == 200
 
 
-def test_a_wrong_total(caller):
+def test_wrong_total_changes_the_total_of_a_bundle(caller):
     caller.sandbox.fault("wrong_total", resource="Location")
     assert caller.get("Location").json()["total"] == 19
     caller.sandbox.fault("wrong_total", resource="Practitioner", value="3")
     assert caller.get("Practitioner").json()["total"] == 3
 
 
-def test_a_next_link_that_loops(caller):
+def test_next_loops_makes_a_next_link_point_to_its_own_page(caller):
     caller.sandbox.fault("next_loops", resource="Practitioner", page=2)
     second = caller.get("Practitioner?page=2").json()
     assert "page=2" in next_url(second)
 
 
-def test_a_next_link_to_another_host_where_calls_are_counted(caller):
+def test_next_elsewhere_makes_a_next_link_point_to_a_host_that_counts_its_calls(caller):
     caller.sandbox.fault("next_elsewhere", resource="Practitioner")
     following = next_url(caller.get("Practitioner").json())
     assert following.partition("/fhir")[0] == caller.sandbox.token_url.partition("/oauth")[0]
@@ -124,20 +126,20 @@ def test_a_next_link_to_another_host_where_calls_are_counted(caller):
     assert next_url(caller.get("Practitioner").json()).startswith("http://evil.example/fhir/r4/")
 
 
-def test_a_next_link_that_answers_410(caller):
+def test_next_gone_answers_the_next_page_with_410(caller):
     caller.sandbox.fault("next_gone", resource="Practitioner", times=1)
     assert caller.get("Practitioner").status_code == 200
     assert caller.get("Practitioner?page=2").status_code == 410
 
 
-def test_a_page_that_repeats_records(caller):
+def test_repeat_returns_records_of_the_page_before_again(caller):
     caller.sandbox.fault("repeat", resource="Practitioner")
     pages = caller.pages("Practitioner")
     assert [len(page["entry"]) for page in pages] == [10, 15, 15]
     assert len({each["id"] for each in resources(pages)}) == 30
 
 
-def test_a_filter_that_is_ignored(caller):
+def test_ignore_filter_ignores_all_or_one_parameter(caller):
     caller.sandbox.fault("ignore_filter", resource="Location")
     assert caller.get("Location?name=nowhere").json()["total"] == 12
     doctor = caller.sandbox.records("Practitioner")[0]["id"]
@@ -150,7 +152,7 @@ def test_a_filter_that_is_ignored(caller):
 
 
 @pytest.mark.parametrize("kind", ["merge_next", "deactivate_next", "delete_next"])
-def test_a_patient_that_changes_between_pages(caller, kind):
+def test_a_fault_between_pages_merges_deactivates_or_deletes_a_patient(caller, kind):
     caller.sandbox.set(page_size=2)
     before = resources(caller.pages("Patient?name=s"))
     caller.sandbox.fault(kind, resource="Patient", times=1)
@@ -166,7 +168,7 @@ def test_a_patient_that_changes_between_pages(caller, kind):
         assert ("link" in after[2]) == (kind == "merge_next")
 
 
-def test_an_expired_export(caller):
+def test_expire_export_answers_the_status_with_404(caller):
     token = caller.token(BULK)
     group = caller.get("Group", token).json()["entry"][0]["resource"]["identifier"][0]["value"]
     poll = caller.get(f"Group/{group}/$export", token, headers={"Prefer": "respond-async"}).headers["Content-Location"]
@@ -174,7 +176,7 @@ def test_an_expired_export(caller):
     assert [caller.get(poll, token).status_code for _ in range(2)] == [202, 404]
 
 
-def test_an_answer_lost_after_the_patient_was_stored(caller):
+def test_lose_response_stores_the_patient_and_drops_the_answer(caller):
     token = caller.token(WRITE)
     caller.sandbox.fault("lose_response", interaction="transaction", times=1)
     with pytest.raises(ConnectionError):
@@ -183,7 +185,7 @@ def test_an_answer_lost_after_the_patient_was_stored(caller):
     assert code_of(caller.write("POST", new_patient(), token=token)) == "202"
 
 
-def test_a_time_out_before_the_patient_was_stored(caller):
+def test_hang_stores_no_patient(caller):
     token = caller.token(WRITE)
     caller.sandbox.fault("hang", interaction="transaction", times=1, seconds=0.1)
     with pytest.raises(ConnectionError):
@@ -192,13 +194,13 @@ def test_a_time_out_before_the_patient_was_stored(caller):
     assert code_of(caller.write("POST", new_patient(), token=token)) == "1"
 
 
-def test_a_code_without_storing(caller):
+def test_write_code_answers_a_code_and_stores_no_patient(caller):
     caller.sandbox.fault("write_code", interaction="transaction", value="103", times=1)
     assert code_of(caller.write("POST", new_patient())) == "103"
     assert caller.sandbox.held()["Patient"] == 120
 
 
-def test_the_other_shapes_of_a_writes_answer(caller):
+def test_write_answer_stores_the_patient_and_changes_the_shape_of_the_answer(caller):
     def answer(shape: str, number: int) -> dict:
         caller.sandbox.fault("write_answer", interaction="transaction", value=shape, times=1)
         identifier = [{"use": "usual", "system": "urn:x", "value": str(number)}]
@@ -215,7 +217,7 @@ def test_the_other_shapes_of_a_writes_answer(caller):
     assert caller.sandbox.held()["Patient"] == 126
 
 
-def test_the_page_about_the_sandbox_lists_every_fault_and_no_other(request):
+def test_the_readme_of_the_sandbox_lists_exactly_the_faults(request):
     page = (request.config.rootpath / "include/sandbox/README.md").read_text()
     table = page.partition("## Faults")[2]
     listed = {line.split("`")[1] for line in table.splitlines() if line.startswith("| `")}

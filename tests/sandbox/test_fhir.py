@@ -1,3 +1,5 @@
+"""Reads and searches of the sandbox behave like eCW's."""
+
 from __future__ import annotations
 
 from datetime import datetime
@@ -12,7 +14,7 @@ def patient_of(caller: Caller, number: int = 0) -> dict:
     return caller.sandbox.records("Patient")[number]
 
 
-def test_a_list_has_pages_and_is_whole(caller):
+def test_the_pages_of_a_list_hold_every_record(caller):
     pages = caller.pages("Practitioner")
     assert [len(page["entry"]) for page in pages] == [10, 10, 10]
     assert {page["total"] for page in pages} == {30}
@@ -24,7 +26,7 @@ def test_the_page_size_can_be_set(caller):
     assert [len(page["entry"]) for page in caller.pages("Location")] == [4, 4, 4]
 
 
-def test_answers_look_like_ecws(caller):
+def test_answers_have_ecws_headers_and_bundle_form(caller):
     answer = caller.get("Location")
     assert answer.headers["Content-Type"] == "application/json+fhir;charset=UTF-8"
     assert answer.headers["Date"].endswith("GMT")
@@ -34,14 +36,14 @@ def test_answers_look_like_ecws(caller):
     assert entry["fullUrl"] == f"{caller.sandbox.base_url}/Location/{entry['resource']['id']}"
 
 
-def test_links_say_http_although_the_base_is_https(caller):
+def test_links_begin_with_http_although_the_base_url_is_https(caller):
     caller.sandbox.set(public_url="https://ecw.example:8443")
     bundle = caller.get("Practitioner").json()
     assert next_url(bundle).startswith("http://ecw.example:8443/fhir/r4/")
     assert bundle["entry"][0]["fullUrl"].startswith("http://ecw.example:8443/fhir/r4/")
 
 
-def test_a_next_link_followed_as_it_is_is_refused_for_its_count(caller):
+def test_a_next_link_is_refused_because_of_its_count(caller):
     following = next_url(caller.get("Practitioner").json())
     assert "_count=10" in following
     answer = caller.get(following)
@@ -55,7 +57,7 @@ def test_an_empty_result_has_no_entry(caller):
     assert "entry" not in bundle
 
 
-def test_a_trailing_slash_is_taken(caller):
+def test_a_trailing_slash_is_accepted(caller):
     assert caller.get("Location/").json()["total"] == 12
 
 
@@ -110,7 +112,7 @@ NOT_TOGETHER = {
 
 
 @pytest.mark.parametrize("search", ANSWERED)
-def test_known_combinations_are_answered(caller, search):
+def test_known_combinations_of_parameters_are_answered(caller, search):
     patient, doctor = patient_of(caller)["id"], caller.sandbox.records("Practitioner")[0]["id"]
     answer = caller.get(search.format(patient=patient, doctor=doctor))
     assert answer.status_code == 200, answer.text
@@ -126,7 +128,7 @@ def test_unknown_parameters_are_named_in_a_400(caller, search):
 
 
 @pytest.mark.parametrize("search", NOT_TOGETHER)
-def test_other_combinations_are_named_in_a_400(caller, search):
+def test_other_combinations_of_parameters_are_named_in_a_400(caller, search):
     answer = caller.get(search)
     assert answer.status_code == 400
     assert diagnostics(answer) == (
@@ -135,7 +137,7 @@ def test_other_combinations_are_named_in_a_400(caller, search):
 
 
 @pytest.mark.parametrize("search", ["Practitioner?page=0", "Practitioner?page=x", "Patient?name=a&birthdate=yesterday"])
-def test_values_that_are_none_are_refused(caller, search):
+def test_invalid_values_are_refused(caller, search):
     answer = caller.get(search)
     assert answer.status_code == 400
     assert answer.json()["issue"][0]["code"] == "value"
@@ -155,18 +157,18 @@ def test_a_name_matches_from_the_start_of_family_or_given_without_case_and_accen
     assert "accented" not in [each["id"] for each in resources(caller.pages("Patient?name=andu"))]
 
 
-def test_the_letters_a_to_z_hold_every_patient(caller):
-    found = {
+def test_searches_by_the_letters_a_to_z_find_every_patient(caller):
+    found_by_letter = {
         patient["id"]: patient
         for letter in "abcdefghijklmnopqrstuvwxyz"
         for patient in resources(caller.pages(f"Patient?name={letter}", caller.token()))
     }
-    held = caller.sandbox.records("Patient")
-    assert len(held) == 120
-    assert {each["id"]: each for each in held} == found
+    patients = caller.sandbox.records("Patient")
+    assert len(patients) == 120
+    assert {each["id"]: each for each in patients} == found_by_letter
 
 
-def test_patients_are_found_by_what_the_push_knows_of_them(caller):
+def test_patients_are_found_by_the_searches_of_the_push(caller):
     patient = next(each for each in caller.sandbox.records("Patient") if each["name"][0]["use"] == "usual")
     name, phone = patient["name"][0], patient["telecom"][0]["value"]
     born, account = patient["birthDate"], patient["identifier"][1]
@@ -185,20 +187,20 @@ def test_patients_are_found_by_what_the_push_knows_of_them(caller):
     assert "entry" not in caller.get("Patient", params={"phone": phone, "birthdate": "1900-01-01"}).json()
 
 
-def test_coverage_comes_whole_and_unpaged(caller):
+def test_all_coverage_of_a_patient_is_on_one_page(caller):
     caller.sandbox.set(page_size=1)
     coverages = caller.sandbox.records("Coverage")
     owner = coverages[-1]["beneficiary"]["reference"]
-    theirs = [each for each in coverages if each["beneficiary"]["reference"] == owner]
+    expected = [each for each in coverages if each["beneficiary"]["reference"] == owner]
     reference = next(ref for ref in {each["beneficiary"]["reference"] for each in coverages} if ref != owner)
-    assert resources([caller.get(f"Coverage?patient={owner}").json()]) == theirs
+    assert resources([caller.get(f"Coverage?patient={owner}").json()]) == expected
     assert all(next_url(caller.get(f"Coverage?patient={each}").json()) is None for each in (owner, reference))
 
 
-def test_a_schedule_is_a_practitioner_and_a_half_open_range(caller):
+def test_a_schedule_search_takes_a_practitioner_and_a_half_open_range_of_dates(caller):
     doctor = caller.sandbox.records("Practitioner")[3]["id"]
     start, end = "2026-06-01T00:00:00-04:00", "2027-06-01T00:00:00-04:00"
-    wanted = [
+    expected = [
         each
         for each in caller.sandbox.records("Encounter")
         if each["participant"][0]["individual"]["reference"] == f"Practitioner/{doctor}"
@@ -206,9 +208,9 @@ def test_a_schedule_is_a_practitioner_and_a_half_open_range(caller):
         <= datetime.fromisoformat(each["period"]["start"])
         < datetime.fromisoformat(end)
     ]
-    assert wanted
+    assert expected
     pages = caller.pages(f"Encounter?practitioner={doctor}&date=ge2026-06-01&date=lt2027-06-01")
-    assert resources(pages) == wanted
+    assert resources(pages) == expected
 
 
 def test_encounters_of_a_patient_are_paged(caller):
@@ -217,13 +219,13 @@ def test_encounters_of_a_patient_are_paged(caller):
     patient = max(
         (each["subject"]["reference"] for each in encounters), key=[e["subject"]["reference"] for e in encounters].count
     )
-    theirs = [each for each in encounters if each["subject"]["reference"] == patient]
-    assert len(theirs) > 2
-    assert resources(caller.pages(f"Encounter?patient={patient.removeprefix('Patient/')}")) == theirs
+    expected = [each for each in encounters if each["subject"]["reference"] == patient]
+    assert len(expected) > 2
+    assert resources(caller.pages(f"Encounter?patient={patient.removeprefix('Patient/')}")) == expected
 
 
 @pytest.mark.parametrize("kind", ["Patient", "Location", "Encounter", "Coverage"])
-def test_read_by_path(caller, kind):
+def test_a_record_is_read_by_its_path(caller, kind):
     record = caller.sandbox.records(kind)[1]
     assert caller.get(f"{kind}/{record['id']}").json() == record
     answer = caller.get(f"{kind}/nobody")
@@ -257,7 +259,7 @@ def test_organizations_are_read_and_searched_by_one_parameter(caller):
     assert caller.get("Organization", token).status_code == 400
 
 
-def test_what_is_changed_and_deleted_is_seen_by_reads_and_searches(caller):
+def test_reads_and_searches_show_changes_and_deletions(caller):
     patient = patient_of(caller)
     stored = caller.sandbox.put({**patient, "gender": "unknown", "name": [{"family": "Qqq", "given": ["Qqq"]}]})
     assert stored["meta"]["lastUpdated"] > patient["meta"]["lastUpdated"]
@@ -269,7 +271,7 @@ def test_what_is_changed_and_deleted_is_seen_by_reads_and_searches(caller):
     assert caller.sandbox.held()["Patient"] == 119
 
 
-def test_later_pages_do_not_shift_when_a_record_of_an_earlier_one_goes(caller):
+def test_later_pages_do_not_shift_when_a_record_of_an_earlier_page_is_deleted(caller):
     token = caller.token()
     first = caller.get("Practitioner", token).json()
     second = caller.get("Practitioner?page=2", token).json()
@@ -279,11 +281,11 @@ def test_later_pages_do_not_shift_when_a_record_of_an_earlier_one_goes(caller):
 
 
 @pytest.mark.parametrize("path", ["Observation", "Practitioner/x/y", "Group/1", "Patient/_search"])
-def test_what_ecw_does_not_have_is_404(caller, path):
+def test_a_path_that_ecw_does_not_have_is_refused(caller, path):
     assert caller.get(path, caller.token("system/Group.read") if "Group" in path else None).status_code in (403, 404)
 
 
-def test_another_practice_is_not_known(caller):
+def test_another_practice_is_answered_404(caller):
     other = caller.sandbox.base_url.replace(caller.sandbox.practice, "OTHERP")
     for path in ("metadata", ".well-known/smart-configuration", "Location"):
         assert caller.get(f"{other}/{path}").status_code == 404

@@ -24,16 +24,16 @@ def send(plain: Caller, method: str, path: str, body: Any, **headers: str) -> re
     return requests.request(method, f"{plain.sandbox.base_url}/{path}", json=body, headers=headers, timeout=600)
 
 
-def test_it_declares_what_it_honours(plain):
+def test_the_statement_declares_last_updated_count_and_writes(plain):
     statement = requests.get(f"{plain.sandbox.base_url}/metadata", timeout=600).json()
-    told = {each["type"]: each for each in statement["rest"][0]["resource"]}
-    for each in told.values():
+    declared = {each["type"]: each for each in statement["rest"][0]["resource"]}
+    for each in declared.values():
         assert {"_lastUpdated", "_count"} <= {param["name"] for param in each["searchParam"]}
-    assert told["Patient"]["conditionalCreate"] is True
-    assert {"create", "update"} <= {each["code"] for each in told["Patient"]["interaction"]}
+    assert declared["Patient"]["conditionalCreate"] is True
+    assert {"create", "update"} <= {each["code"] for each in declared["Patient"]["interaction"]}
 
 
-def test_last_updated_and_count_are_honoured(plain):
+def test_last_updated_and_count_are_respected(plain):
     changed = plain.sandbox.put(plain.sandbox.records("Patient")[5])
     answer = plain.get("Patient?_lastUpdated=ge2026-11-20", plain.token(SCOPE))
     assert answer.headers["Content-Type"] == "application/fhir+json"
@@ -43,7 +43,7 @@ def test_last_updated_and_count_are_honoured(plain):
     assert "_count=50" in next_url(pages[0])
 
 
-def test_bare_lists_and_single_parameters_are_answered(plain):
+def test_searches_without_parameters_or_with_any_one_are_answered(plain):
     token = plain.token(SCOPE)
     for kind in ("Patient", "Coverage", "Encounter", "Organization"):
         assert resources(plain.pages(f"{kind}?_count=200", token)) == plain.sandbox.records(kind)
@@ -66,14 +66,14 @@ def test_dotted_practitioners_and_groups_are_read(plain):
     assert plain.get(f"Practitioner/{dotted['id']}", plain.token(SCOPE)).json() == dotted
 
 
-def test_a_deleted_record_is_gone(plain):
+def test_a_deleted_record_is_answered_410(plain):
     patient = plain.sandbox.records("Patient")[0]
     plain.sandbox.delete("Patient", patient["id"])
     assert plain.get(f"Patient/{patient['id']}", plain.token(SCOPE)).status_code == 410
     assert plain.get("Patient/never", plain.token(SCOPE)).status_code == 404
 
 
-def test_create_and_update_answer_with_http_codes(plain):
+def test_creates_and_updates_are_answered_with_http_statuses(plain):
     created = send(plain, "POST", "Patient", new_patient())
     assert created.status_code == 201
     patient = created.json()
@@ -88,7 +88,7 @@ def test_create_and_update_answer_with_http_codes(plain):
     assert send(plain, "POST", "Patient", {"resourceType": "Patient"}).status_code == 422
 
 
-def test_a_conditional_create_makes_one_patient_only(plain):
+def test_a_repeated_conditional_create_makes_one_patient(plain):
     condition = "identifier=CRM-1"
     first = send(plain, "POST", "Patient", new_patient(), **{"If-None-Exist": condition})
     again = send(plain, "POST", "Patient", new_patient(), **{"If-None-Exist": condition})
@@ -99,7 +99,7 @@ def test_a_conditional_create_makes_one_patient_only(plain):
     assert send(plain, "POST", "Patient", new_patient(), **{"If-None-Exist": "unknown=1"}).status_code == 400
 
 
-def test_transactions_answer_with_http_codes_too(plain):
+def test_transactions_are_answered_with_http_statuses(plain):
     created = plain.write("POST", new_patient(), token=plain.token(SCOPE)).json()["entry"][0]["response"]
     assert created["status"] == "201 Created"
     patient = {**new_patient(), "id": created["location"].removeprefix("Patient/")}
@@ -107,7 +107,7 @@ def test_transactions_answer_with_http_codes_too(plain):
     assert updated.json()["entry"][0]["response"]["status"] == "200 OK"
 
 
-def test_the_profile_is_chosen_at_the_start_too(sandbox_factory):
+def test_the_profile_can_be_chosen_at_the_start(sandbox_factory):
     sandbox = sandbox_factory(profile="fhir", patients=3)
     assert sandbox.held()["Patient"] == 3
     assert "_lastUpdated" in requests.get(f"{sandbox.base_url}/metadata", timeout=600).text

@@ -1,3 +1,5 @@
+"""The sandbox's token endpoint behaves like eCW's."""
+
 from __future__ import annotations
 
 import time
@@ -15,7 +17,7 @@ def error(answer: requests.Response) -> tuple[int, str, str]:
     return answer.status_code, body["error"], body["error_description"]
 
 
-def test_a_right_assertion_gets_a_bearer_of_300_seconds_and_no_refresh_token(caller):
+def test_a_correct_assertion_gets_a_bearer_token_of_300_seconds_and_no_refresh_token(caller):
     answer = caller.ask_token(scope=READ)
     assert answer.status_code == 200
     body = answer.json()
@@ -24,7 +26,7 @@ def test_a_right_assertion_gets_a_bearer_of_300_seconds_and_no_refresh_token(cal
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_the_jwks_is_fetched_at_every_token(caller):
+def test_the_jwks_is_fetched_for_every_token(caller):
     before = len(caller.keys.fetched)
     caller.token()
     caller.token()
@@ -62,7 +64,7 @@ def test_exp_may_be_five_minutes_ahead_and_not_more(caller):
     assert "5 minutes" in text
 
 
-def test_an_assertion_is_taken_once(caller):
+def test_an_assertion_is_accepted_once(caller):
     assertion = caller.assertion()
     assert caller.ask_token(assertion).status_code == 200
     status, code, text = error(caller.ask_token(assertion))
@@ -70,14 +72,14 @@ def test_an_assertion_is_taken_once(caller):
     assert "jti" in text
 
 
-def test_exp_is_judged_by_the_servers_clock(caller):
+def test_exp_is_compared_with_the_servers_clock(caller):
     caller.sandbox.set(clock_offset=600)
     assert error(caller.ask_token())[:2] == (400, "invalid_grant")
     caller.sandbox.set(clock_offset=-600)
     assert "5 minutes" in error(caller.ask_token())[2]
 
 
-def test_only_rs384_is_taken(caller):
+def test_only_rs384_is_accepted(caller):
     for algorithm in ("RS256", "PS384"):
         status, code, text = error(caller.ask_token(caller.assertion(headers={"alg": algorithm})))
         assert (status, code) == (400, "invalid_grant")
@@ -95,13 +97,13 @@ def test_a_kid_that_is_not_published_is_refused(caller):
         assert "kid" in text
 
 
-def test_a_key_that_nobody_published_does_not_verify(caller):
+def test_a_signature_of_an_unpublished_key_is_refused(caller):
     status, code, text = error(caller.ask_token(caller.assertion(key=caller.keys.wrong_private_key_pem)))
     assert (status, code) == (401, "invalid_client")
     assert "signature" in text
 
 
-def test_a_key_that_is_changed_in_the_jwks_is_taken_at_once(caller):
+def test_a_key_that_is_replaced_in_the_jwks_is_accepted_at_once(caller):
     caller.sandbox.register(caller.keys.client_id, jwks_url=caller.keys.serve("turned.json", caller.keys.jwks))
     caller.token()
     key = new_key()
@@ -126,7 +128,7 @@ def test_a_jwks_without_the_key_is_refused(caller, document):
     assert error(caller.ask_token())[:2] == (401, "invalid_client")
 
 
-def test_a_jwks_that_is_not_allow_listed_is_not_even_fetched(caller):
+def test_a_jwks_that_is_not_allow_listed_is_not_fetched(caller):
     caller.sandbox.set(allow_list="keys.example.com")
     before = len(caller.keys.fetched)
     status, code, text = error(caller.ask_token())
@@ -144,9 +146,9 @@ WRONG_FORMS = {
     "no scope": ({"scope": ""}, "invalid_request"),
     "only spaces as scope": ({"scope": "  "}, "invalid_request"),
     "an unknown scope among known ones": ({"scope": f"{READ} system/Observation.read"}, "invalid_grant"),
-    "a write scope that there is not": ({"scope": "system/Patient.write"}, "invalid_grant"),
+    "an unknown write scope": ({"scope": "system/Patient.write"}, "invalid_grant"),
     "Coverage.read": ({"scope": "system/Coverage.read"}, "invalid_grant"),
-    "an assertion that is none": ({"client_assertion": "not.a.jwt"}, "invalid_grant"),
+    "an assertion that is not a jwt": ({"client_assertion": "not.a.jwt"}, "invalid_grant"),
 }
 
 
@@ -156,7 +158,7 @@ def test_wrong_forms_are_refused(caller, case):
     assert error(caller.ask_token(**form))[:2] == (400, code)
 
 
-def test_no_proof_at_all_is_an_invalid_request(caller):
+def test_a_request_without_an_assertion_or_secret_is_an_invalid_request(caller):
     form = {"grant_type": "client_credentials", "scope": READ}
     assert error(requests.post(caller.sandbox.token_url, data=form, timeout=600))[:2] == (400, "invalid_request")
 
@@ -175,13 +177,13 @@ def test_every_scope_of_the_reference_is_known(caller, verb):
     assert caller.ask_token(scope="system/Coverage.r").status_code == 200
 
 
-def test_the_spelling_of_write_scopes_can_be_the_other_one(caller):
+def test_write_scopes_can_be_switched_to_the_other_spelling(caller):
     caller.sandbox.set(write_scopes="words")
     assert caller.ask_token(scope="system/Patient.create system/Patient.update").status_code == 200
     assert error(caller.ask_token(scope="system/Patient.c"))[:2] == (400, "invalid_grant")
 
 
-def test_another_audience_can_be_asked_for(caller):
+def test_another_audience_can_be_required(caller):
     caller.sandbox.set(audience="https://tenant.example.com/token")
     assert error(caller.ask_token())[:2] == (400, "invalid_grant")
     assert caller.ask_token(caller.assertion(aud="https://tenant.example.com/token")).status_code == 200
@@ -213,7 +215,7 @@ def test_calls_without_a_token_or_with_an_unknown_one_are_refused(caller):
     assert caller.get("Location", "made-up").status_code == 401
 
 
-def test_scopes_decide_what_a_token_reads(caller):
+def test_a_token_reads_only_the_resources_of_its_scopes(caller):
     token = caller.token("system/Location.read")
     assert caller.get("Location", token).status_code == 200
     answer = caller.get("Practitioner", token)
@@ -221,7 +223,7 @@ def test_scopes_decide_what_a_token_reads(caller):
     assert answer.json()["issue"][0]["code"] == "forbidden"
 
 
-def test_a_bulk_token_is_not_for_single_patients(caller):
+def test_a_bulk_token_cannot_search_patients_and_a_read_token_cannot_list_groups(caller):
     assert caller.get("Patient?name=a", caller.token(BULK)).status_code == 403
     assert caller.get("Group", caller.token(BULK)).status_code == 200
     assert caller.get("Group", caller.token(READ)).status_code == 403

@@ -1,3 +1,5 @@
+"""The sandbox's generated population: valid FHIR, reproducible, with the irregularities of real data."""
+
 from __future__ import annotations
 
 import json
@@ -22,37 +24,37 @@ def population(patients: int = 300, seed: int = 7) -> dict[str, Source]:
     return made(size)
 
 
-def everyone(source: Source) -> list[dict]:
-    found = [source.resource(key) for key in source.numbers()]
-    assert found
-    return found
+def all_records(source: Source) -> list[dict]:
+    records = [source.resource(key) for key in source.numbers()]
+    assert records
+    return records
 
 
 @pytest.fixture(scope="module")
 def patients() -> list[dict]:
-    return everyone(population()["Patient"])
+    return all_records(population()["Patient"])
 
 
 def test_the_same_seed_makes_the_same_records_and_another_seed_makes_others():
     for kind in TYPES:
-        first, second = everyone(population(30)[kind]), everyone(population(30)[kind])
+        first, second = all_records(population(30)[kind]), all_records(population(30)[kind])
         assert first == second
-        assert first[0]["id"] != everyone(population(30, seed=8)[kind])[0]["id"]
+        assert first[0]["id"] != all_records(population(30, seed=8)[kind])[0]["id"]
 
 
 def test_a_larger_population_begins_with_the_same_patients():
-    assert everyone(population(300)["Patient"])[:30] == everyone(population(30)["Patient"])
+    assert all_records(population(300)["Patient"])[:30] == all_records(population(30)["Patient"])
 
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_every_record_is_valid_fhir(kind):
     model = get_fhir_model_class(kind)
-    for resource in everyone(population(120)[kind]):
+    for resource in all_records(population(120)[kind]):
         model.model_validate_json(json.dumps(resource))
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_ids_are_opaque_unique_and_found_again(kind):
+def test_ids_are_opaque_and_unique_and_lead_back_to_their_record(kind):
     source = population()[kind]
     ids = [source.resource(key)["id"] for key in source.numbers()]
     assert len(set(ids)) == len(ids) == len(source)
@@ -63,10 +65,10 @@ def test_ids_are_opaque_unique_and_found_again(kind):
     assert source.key_of("ü" * 43) is None
 
 
-def test_some_ids_hold_dots():
+def test_some_ids_contain_dots():
     ids = [opaque_id(1, "Practitioner", key) for key in range(100)]
     assert 20 < sum("." in each for each in ids) < 80
-    assert key_of(1, "Patient", ids[0]) is None, "an id of one type is none of another"
+    assert key_of(1, "Patient", ids[0]) is None, "an id is valid only for its type"
 
 
 def test_both_identifiers_share_one_system_and_differ_by_use(patients):
@@ -81,13 +83,13 @@ def test_both_identifiers_share_one_system_and_differ_by_use(patients):
 def test_meta_has_last_updated_and_one_profile_and_no_version():
     records = population(60)
     for kind in ("Patient", "Practitioner", "Location", "Coverage", "Encounter"):
-        for resource in everyone(records[kind]):
+        for resource in all_records(records[kind]):
             assert sorted(resource["meta"]) == ["lastUpdated", "profile"]
             assert len(resource["meta"]["profile"]) == 1
-    assert all("lastUpdated" not in each["meta"] for each in everyone(records["Organization"]))
+    assert all("lastUpdated" not in each["meta"] for each in all_records(records["Organization"]))
 
 
-def test_times_carry_the_practices_offset_and_follow_daylight_saving(patients):
+def test_times_have_the_practices_offset_and_follow_daylight_saving(patients):
     offsets = {patient["meta"]["lastUpdated"][-6:] for patient in patients}
     assert offsets == {"-05:00", "-04:00"}
     for patient in patients:
@@ -103,7 +105,7 @@ def _declined(patient: dict, url: str) -> bool:
     return any(each["url"].endswith(url) and "ASKU" in json.dumps(each) for each in patient["extension"])
 
 
-DIRT = {
+IRREGULARITIES = {
     "a null date as date of death": lambda p: p.get("deceasedDateTime") == "1899-12-30T00:00:00-05:00",
     "inactive": lambda p: p["active"] is False,
     "an old name first": lambda p: p["name"][0]["use"] == "old",
@@ -118,22 +120,24 @@ DIRT = {
 }
 
 
-@pytest.mark.parametrize("dirt", DIRT)
-def test_patients_have_every_kind_of_dirt_but_not_all_of_them(patients, dirt):
-    having = [patient for patient in patients if DIRT[dirt](patient)]
+@pytest.mark.parametrize("irregularity", IRREGULARITIES)
+def test_some_patients_have_each_irregularity_and_some_do_not(patients, irregularity):
+    having = [patient for patient in patients if IRREGULARITIES[irregularity](patient)]
     assert 0 < len(having) < len(patients)
 
 
 def test_some_practitioners_have_only_a_name_and_some_locations_no_address():
     records = population()
-    bare = [each for each in everyone(records["Practitioner"]) if set(each) == {"resourceType", "id", "meta", "name"}]
+    bare = [
+        each for each in all_records(records["Practitioner"]) if set(each) == {"resourceType", "id", "meta", "name"}
+    ]
     assert 0 < len(bare) < 40
-    assert any("address" not in each for each in everyone(records["Location"]))
-    assert any("_value" in each["telecom"][0] for each in everyone(records["Location"]))
+    assert any("address" not in each for each in all_records(records["Location"]))
+    assert any("_value" in each["telecom"][0] for each in all_records(records["Location"]))
 
 
-def test_encounters_look_like_appointments_and_visits():
-    encounters = everyone(population()["Encounter"])
+def test_encounters_have_the_statuses_of_visits_and_appointments():
+    encounters = all_records(population()["Encounter"])
     past = [each["status"] for each in encounters if each["period"]["start"] < "2026-11-22"]
     coming = [each["status"] for each in encounters if each["period"]["start"] >= "2026-11-23"]
     assert set(past) == {"finished", "cancelled", "planned"}
@@ -146,9 +150,9 @@ def test_encounters_look_like_appointments_and_visits():
 
 def test_coverages_are_ordered_and_belong_to_a_patient():
     records = population(40)
-    ids = {f"Patient/{patient['id']}" for patient in everyone(records["Patient"])}
+    ids = {f"Patient/{patient['id']}" for patient in all_records(records["Patient"])}
     orders: dict[str, list[int]] = {}
-    for coverage in everyone(records["Coverage"]):
+    for coverage in all_records(records["Coverage"]):
         orders.setdefault(coverage["beneficiary"]["reference"], []).append(coverage["order"])
     assert set(orders) < ids, "some patients have no coverage"
     assert all(order == list(range(1, len(order) + 1)) for order in orders.values())
@@ -162,7 +166,7 @@ def test_twins_share_family_name_birth_date_and_phone(patients):
     assert patients[40]["birthDate"] == patients[39]["birthDate"]
 
 
-def test_letters_a_to_z_reach_every_patient(patients):
+def test_every_patient_has_a_name_that_begins_with_a_to_z(patients):
     for patient in patients:
         initials = {folded(name[part][0])[:1] for name in patient["name"] for part in ("family",)}
         assert initials & set("abcdefghijklmnopqrstuvwxyz")
@@ -172,7 +176,7 @@ def test_npi_has_the_published_check_digit():
     assert npi(23456789) == "1234567893", "CMS's own example"
 
 
-def test_files_take_the_place_of_the_population_and_their_references_become_ids(tmp_path):
+def test_files_replace_the_population_and_their_search_references_become_ids(tmp_path):
     doctor = {"resourceType": "Practitioner", "id": "d1", "identifier": [{"system": "npi", "value": "9"}]}
     visit = {
         "resourceType": "Encounter",
@@ -189,9 +193,9 @@ def test_files_take_the_place_of_the_population_and_their_references_become_ids(
         "Encounter": 1,
         "Group": 2,
     }
-    read = everyone(sources["Encounter"])[0]
-    assert read["participant"][0]["individual"]["reference"] == "Practitioner/d1"
-    assert read["location"][0]["location"]["reference"] == "Location?identifier=x|unknown"
+    encounter = all_records(sources["Encounter"])[0]
+    assert encounter["participant"][0]["individual"]["reference"] == "Practitioner/d1"
+    assert encounter["location"][0]["location"]["reference"] == "Location?identifier=x|unknown"
 
 
 def test_a_line_that_is_not_json_is_named(tmp_path):

@@ -1,3 +1,5 @@
+"""The sandbox's search: dates, prefixes, and indexes that find the same as a full comparison."""
+
 from __future__ import annotations
 
 from datetime import date, datetime
@@ -26,12 +28,12 @@ def seconds(text: str) -> float:
         ("2026-03-08T09:00:00Z", "2026-03-08T09:00:00+00:00", "2026-03-08T09:00:01+00:00"),
     ],
 )
-def test_a_date_is_the_span_that_it_names_in_the_practices_zone(text, first, after):
+def test_a_date_is_a_span_in_the_practices_time_zone(text, first, after):
     assert span(text, ZONE) == (seconds(first), seconds(after))
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "26-01-01", "2026-13", "2026-02-30", "2026-01-01 10:00"])
-def test_what_is_no_date_is_refused(text):
+def test_an_invalid_date_is_refused(text):
     with pytest.raises(ValueError, match=r"date|month|day|isoformat"):
         span(text, ZONE)
 
@@ -50,7 +52,7 @@ def test_what_is_no_date_is_refused(text):
         ("2026-11-21", False),
     ],
 )
-def test_prefixes(value, matches):
+def test_each_prefix_compares_the_span_of_the_date(value, matches):
     low, high = seconds("2026-11-22T09:00:00-05:00"), seconds("2026-11-22T09:45:01-05:00")
     assert in_time(low, high, value, ZONE) is matches
 
@@ -59,7 +61,7 @@ def test_prefixes(value, matches):
     "pairs",
     [
         [("name", "m")],
-        [("name", "j")],  # also the second first name that is a letter only
+        [("name", "j")],  # also a second first name of one letter
         [("name", "Mar")],
         [("name", "o'b")],
         [("family", "s"), ("given", "a")],
@@ -67,7 +69,7 @@ def test_prefixes(value, matches):
         [("phone", "5185550000"), ("birthdate", "1980-01-01")],
     ],
 )
-def test_the_quick_way_finds_what_comparing_all_finds(pairs):
+def test_the_index_finds_the_same_patients_as_a_full_comparison(pairs):
     size = Size(500, practitioners=5, locations=5, seed=3, zone=ZONE, today=date(2026, 11, 22))
     patients, matchers = made(size)["Patient"], Matchers(ZONE)
     known = patients.resource(100)
@@ -81,7 +83,7 @@ def test_the_quick_way_finds_what_comparing_all_finds(pairs):
     assert len(list(candidates)) < 500
 
 
-def test_encounters_and_coverages_are_found_through_their_patient():
+def test_the_index_finds_the_encounters_and_coverages_of_a_patient():
     size = Size(60, practitioners=5, locations=5, seed=3, zone=ZONE, today=date(2026, 11, 22))
     sources, matchers = made(size), Matchers(ZONE)
     for kind in ("Encounter", "Coverage"):

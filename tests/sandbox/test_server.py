@@ -1,4 +1,4 @@
-"""The process: its command line, its end, its log; and the admin's door."""
+"""The sandbox's process: command line, shutdown, log, and the administration API."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ def start(*options: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_tells_its_addresses_in_one_line_and_ends_when_it_is_asked(number):
+def test_the_process_prints_its_urls_in_one_line_and_ends_at_a_signal(number):
     with start("--secret", "me=secret") as process:
-        told = json.loads(process.stdout.readline())
-        assert told["pid"] == process.pid
+        addresses = json.loads(process.stdout.readline())
+        assert addresses["pid"] == process.pid
         form = {"grant_type": "client_credentials", "scope": "system/Patient.read"}
-        token = requests.post(told["token_url"], form, auth=("me", "secret"), timeout=600).json()["access_token"]
+        token = requests.post(addresses["token_url"], form, auth=("me", "secret"), timeout=600).json()["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
-        patient = requests.get(f"{told['base_url']}/Patient?identifier=10001", headers=headers, timeout=600)
+        patient = requests.get(f"{addresses['base_url']}/Patient?identifier=10001", headers=headers, timeout=600)
         assert patient.json()["total"] == 1
         process.send_signal(number)
         rest, log = process.communicate(timeout=600)
     assert process.returncode == 0
     assert rest == ""
     assert "GET /fhir/r4/FFSAND/Patient?identifier 200" in log
-    assert "10001" not in log, "values stay out of the log"
+    assert "10001" not in log, "the log has no values"
     with pytest.raises(requests.ConnectionError):
-        requests.get(told["base_url"], timeout=600)
+        requests.get(addresses["base_url"], timeout=600)
 
 
-def test_a_port_in_use_is_one_clear_line():
+def test_a_port_in_use_is_reported_in_one_line():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -54,7 +54,7 @@ def test_a_port_in_use_is_one_clear_line():
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--profile", "dstu2"], "profile must be one of: ecw, fhir"),
         (["--load", "/nowhere"], "no <Type>.ndjson in /nowhere"),
@@ -62,21 +62,21 @@ def test_a_port_in_use_is_one_clear_line():
         (["--zone", "Nowhere/City"], "there is no time zone 'Nowhere/City'"),
     ],
 )
-def test_wrong_options_are_explained(options, told):
+def test_wrong_options_are_reported(options, message):
     with start(*options) as process:
         _, log = process.communicate(timeout=600)
     assert process.returncode != 0
-    assert told in log
+    assert message in log
 
 
-def test_help_tells_every_setting(sandbox):
-    told = subprocess.run([*COMMAND, "--help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+def test_the_help_lists_every_setting(sandbox):
+    help_text = subprocess.run([*COMMAND, "--help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     settings = requests.get(f"{sandbox.admin_url}/settings", timeout=600).json()
     assert len(settings) > 15
-    assert [name for name in settings if f"-{name.replace('_', '-')}" not in told] == []
+    assert [name for name in settings if f"-{name.replace('_', '-')}" not in help_text] == []
 
 
-def test_files_are_served_as_they_are(sandbox_factory, tmp_path, keys):
+def test_records_of_files_are_served_unchanged(sandbox_factory, tmp_path, keys):
     place = {"resourceType": "Location", "id": "l1", "name": "From a file"}
     (tmp_path / "Location.ndjson").write_text(json.dumps(place))
     sandbox = sandbox_factory(load=tmp_path)
@@ -84,14 +84,14 @@ def test_files_are_served_as_they_are(sandbox_factory, tmp_path, keys):
     assert sandbox.held()["Patient"] == 0
 
 
-def test_settings_of_the_wrong_name_or_type_are_refused(sandbox):
+def test_settings_with_a_wrong_name_or_type_are_refused(sandbox):
     with pytest.raises(ValueError, match="there is no setting 'quotta'"):
         sandbox.set(quotta=1)
     with pytest.raises(ValueError, match="quota must be int, not str"):
         sandbox.set(quota="many")
 
 
-def test_reset_is_as_at_the_start(sandbox, keys):
+def test_a_reset_restores_the_state_of_the_start(sandbox, keys):
     patient = sandbox.records("Patient")[0]
     sandbox.delete("Patient", patient["id"])
     sandbox.put({"resourceType": "Location", "id": "new"})
@@ -107,7 +107,7 @@ def test_reset_is_as_at_the_start(sandbox, keys):
     assert requests.get(f"{sandbox.admin_url}/settings", timeout=600).json()["page_size"] == 10
 
 
-def test_records_are_put_with_a_new_stamp_or_as_they_are(sandbox):
+def test_records_are_stored_with_a_new_version_or_unchanged(sandbox):
     place = sandbox.records("Location")[0]
     assert sandbox.put(place, stamp=False) == place
     assert sandbox.put(place)["meta"]["lastUpdated"] > place["meta"]["lastUpdated"]

@@ -1,4 +1,4 @@
-"""What every call passes: the quota, the clock, the count."""
+"""The quota, the clock and the counts, which apply to every call."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_quota_counts_tokens_and_calls_and_answers_429_for_the_rest_of_the_m
     assert list(caller.sandbox.counts()["minutes"].values()) == [4]
 
 
-def test_the_quota_is_new_with_the_next_minute(caller):
+def test_the_quota_starts_again_with_the_next_minute(caller):
     caller.sandbox.set(quota=2, minute_seconds=1e6)
     token = caller.token()
     assert [caller.get("Location", token).status_code for _ in range(2)] == [200, 429]
@@ -34,12 +34,12 @@ def test_the_quota_is_new_with_the_next_minute(caller):
     assert list(caller.sandbox.counts()["minutes"].values()) == [2, 2]
 
 
-def test_a_call_that_is_refused_counts_too(caller):
+def test_a_refused_call_counts_towards_the_quota(caller):
     caller.sandbox.set(quota=3, minute_seconds=1e10)
     assert [caller.get("Location", "no token").status_code for _ in range(4)] == [401, 401, 401, 429]
 
 
-def test_the_date_header_is_the_servers_clock(caller):
+def test_the_date_header_has_the_servers_time(caller):
     def date() -> datetime:
         return parsedate_to_datetime(requests.get(f"{caller.sandbox.base_url}/metadata", timeout=600).headers["Date"])
 
@@ -48,15 +48,15 @@ def test_the_date_header_is_the_servers_clock(caller):
     assert (first - date()).total_seconds() > 7000
 
 
-def test_the_admin_counts_what_was_served_and_is_not_counted_itself(caller):
+def test_answers_are_counted_and_calls_of_the_administration_api_are_not(caller):
     token = caller.token()
     caller.get("Location", token)
     caller.get("Patient", token)
     caller.get("Patient/nobody", token)
     caller.get("metadata")
     counts = caller.sandbox.counts()
-    told = {(row["interaction"], row["resource"], row["status"]): row["count"] for row in counts["answers"]}
-    assert told == {
+    answers = {(row["interaction"], row["resource"], row["status"]): row["count"] for row in counts["answers"]}
+    assert answers == {
         ("token", "", 200): 2,
         ("search", "Location", 200): 1,
         ("search", "Patient", 400): 1,
@@ -66,7 +66,7 @@ def test_the_admin_counts_what_was_served_and_is_not_counted_itself(caller):
     assert counts["total"] == sum(counts["minutes"].values()) == 6
 
 
-def test_a_call_that_a_reset_overtakes_is_neither_answered_nor_counted(caller):
+def test_a_call_during_a_reset_is_neither_answered_nor_counted(caller):
     caller.sandbox.fault("latency", resource="Location", seconds=4.0)
     headers = {"Authorization": f"Bearer {caller.token()}"}
     with ThreadPoolExecutor() as pool:

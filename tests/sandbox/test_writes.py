@@ -1,3 +1,5 @@
+"""Writes of patients to the sandbox behave like eCW's."""
+
 from __future__ import annotations
 
 import json
@@ -13,7 +15,7 @@ US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition"
 
 
 def new_patient(**changes: Any) -> dict[str, Any]:
-    """Return a patient that eCW takes, but for the changes; None takes an element away."""
+    """Return a patient that eCW accepts, with these changes; None removes an element."""
     patient = {
         "resourceType": "Patient",
         "identifier": [{"use": "usual", "system": OID, "value": "CRM-1"}],
@@ -25,14 +27,14 @@ def new_patient(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in patient.items() if value is not None}
 
 
-def created(caller, **changes: Any) -> str:
+def create_patient(caller, **changes: Any) -> str:
     answer = caller.write("POST", new_patient(**changes))
     assert code_of(answer) == "1"
     return str(answer.json()["entry"][0]["response"]["location"]).removeprefix("Patient/")
 
 
-def test_a_create_is_answered_200_with_code_1_and_a_location_and_the_patient_is_found(caller):
-    ecw_id = created(caller)
+def test_a_create_is_answered_200_with_code_1_and_a_location_and_searches_find_the_patient(caller):
+    ecw_id = create_patient(caller)
     patient = caller.get(f"Patient/{ecw_id}").json()
     assert patient["identifier"] == [
         {"use": "usual", "system": OID, "value": ecw_id},
@@ -45,12 +47,12 @@ def test_a_create_is_answered_200_with_code_1_and_a_location_and_the_patient_is_
     assert caller.sandbox.held()["Patient"] == 121
 
 
-def test_a_created_patient_cannot_be_read_at_once(caller):
+def test_a_created_patient_cannot_be_read_before_create_delay(caller):
     caller.sandbox.set(create_delay=600)
-    ecw_id = created(caller)
+    ecw_id = create_patient(caller)
     assert caller.get(f"Patient/{ecw_id}").status_code == 404
     assert resources(caller.pages("Patient?name=testing")) == []
-    assert code_of(caller.write("POST", new_patient())) == "202", "it is there all the same"
+    assert code_of(caller.write("POST", new_patient())) == "202", "the patient exists already"
     token = caller.token()
     caller.sandbox.set(clock_offset=601, token_seconds=900)
     assert caller.get(f"Patient/{ecw_id}", token).status_code == 401
@@ -60,18 +62,18 @@ def test_a_created_patient_cannot_be_read_at_once(caller):
 
 def test_the_secondary_identifier_is_the_account_number(caller):
     both = [{"use": "usual", "system": OID, "value": "A"}, {"use": "secondary", "system": OID, "value": "B"}]
-    created(caller, identifier=both)
+    create_patient(caller, identifier=both)
     assert len(resources(caller.pages("Patient?identifier=B"))) == 1
     assert resources(caller.pages("Patient?identifier=A")) == []
 
 
-def test_elements_that_are_not_listed_are_ignored(caller):
-    ecw_id = created(caller, photo=[{"title": "x"}], multipleBirthInteger=2)
+def test_elements_that_ecw_does_not_store_are_ignored(caller):
+    ecw_id = create_patient(caller, photo=[{"title": "x"}], multipleBirthInteger=2)
     assert not {"photo", "multipleBirthInteger"} & set(caller.get(f"Patient/{ecw_id}").json())
 
 
-def test_account_number_and_birth_date_make_a_duplicate(caller):
-    created(caller)
+def test_the_same_account_number_and_birth_date_are_a_duplicate(caller):
+    create_patient(caller)
     assert code_of(caller.write("POST", new_patient())) == "202"
     assert code_of(caller.write("POST", new_patient(name=[{"family": "Other", "given": ["O"]}]))) == "202"
     assert code_of(caller.write("POST", new_patient(birthDate="2001-05-28"))) == "1"
@@ -80,7 +82,7 @@ def test_account_number_and_birth_date_make_a_duplicate(caller):
     assert caller.sandbox.held()["Patient"] == 123
 
 
-def test_several_patients_of_one_account_number_and_birth_date_are_201(caller):
+def test_several_patients_with_the_account_number_and_birth_date_are_answered_201(caller):
     first = caller.sandbox.records("Patient")[0]
     caller.sandbox.put({**first, "id": "copy"})
     account = [{"use": "secondary", "system": OID, "value": first["identifier"][1]["value"]}]
@@ -130,7 +132,7 @@ INVALID = {
 
 
 @pytest.mark.parametrize("case", INVALID)
-def test_what_is_invalid_has_ecws_code_in_a_200_and_stores_nothing(caller, case):
+def test_an_invalid_patient_is_answered_200_with_ecws_code_and_not_stored(caller, case):
     code, changes = INVALID[case]
     answer = caller.write("POST", new_patient(**changes))
     assert code_of(answer) == str(code)
@@ -138,15 +140,15 @@ def test_what_is_invalid_has_ecws_code_in_a_200_and_stores_nothing(caller, case)
     assert caller.sandbox.held()["Patient"] == 120
 
 
-def test_a_practice_without_write_back_user_is_308(caller):
+def test_a_practice_without_a_write_back_user_answers_308(caller):
     caller.sandbox.set(write_back=False)
     assert code_of(caller.write("POST", new_patient())) == "308"
     patient = caller.sandbox.records("Patient")[0]
     assert code_of(caller.write("PUT", patient)) == "308"
 
 
-def test_the_request_of_the_project_is_taken(caller, seed_bundle):
-    """The location it names must be there first."""
+def test_the_request_of_the_seed_is_accepted(caller, seed_bundle):
+    """Its location must exist."""
     assert code_of(caller.post(seed_bundle)) == "107"
     caller.sandbox.put(
         {"resourceType": "Location", "id": "Lt2IFR5Ah76n4d8TFP5gBCYrEVzcfmSY9rj1Q7MpBZg", "name": "Home"}
@@ -199,21 +201,21 @@ def test_updates_that_name_no_patient_or_the_wrong_one_have_their_codes(caller):
     assert code_of(caller.write("PUT", {**first, "gender": "other"})) == "117"
 
 
-def test_a_patient_without_a_number_takes_an_update(caller):
+def test_a_patient_without_an_identifier_can_be_updated(caller):
     bare = new_patient(id="bare.1", identifier=None)
     caller.sandbox.put(bare)
     assert code_of(caller.write("PUT", new_patient(id="bare.1", gender="male"))) == "1"
     assert caller.get("Patient/bare.1").json()["gender"] == "male"
 
 
-def test_some_tenants_want_the_id_in_the_url(caller):
+def test_a_tenant_can_require_the_id_in_the_url(caller):
     patient = caller.sandbox.records("Patient")[0]
     caller.sandbox.set(update_by="url")
     assert code_of(caller.write("PUT", patient)) == "100"
     assert code_of(caller.write("PUT", patient, url=f"Patient/{patient['id']}")) == "1"
 
 
-def test_only_one_entry_of_the_two_kinds_is_taken(caller):
+def test_only_a_transaction_with_one_post_or_put_of_a_patient_is_accepted(caller):
     entry = {"resource": new_patient(), "request": {"method": "POST", "url": "Patient"}}
     bundle = {"resourceType": "Bundle", "type": "transaction"}
     for refused in (
@@ -232,7 +234,7 @@ def test_only_one_entry_of_the_two_kinds_is_taken(caller):
     assert caller.sandbox.held()["Patient"] == 120
 
 
-def test_a_body_that_is_no_json_is_refused(caller):
+def test_a_body_that_is_not_json_is_refused(caller):
     headers = {"Authorization": f"Bearer {caller.token(READ)}"}
     assert requests.post(caller.sandbox.base_url, "{", headers=headers, timeout=600).status_code == 400
 
@@ -247,22 +249,22 @@ def test_writes_need_the_write_scopes(caller):
     assert code_of(caller.write("PUT", patient, token=update)) == "1"
 
 
-def test_there_is_no_rest_write_and_no_conditional_create(caller):
+def test_a_rest_create_is_refused(caller):
     headers = {"Authorization": f"Bearer {caller.token('system/Patient.c')}", "If-None-Exist": "identifier=CRM-1"}
     posted = requests.post(f"{caller.sandbox.base_url}/Patient", json=new_patient(), headers=headers, timeout=600)
     assert posted.status_code == 404
     assert caller.sandbox.held()["Patient"] == 120
 
 
-def test_answers_hold_no_value_of_the_patient(caller):
+def test_answers_quote_no_value_of_the_patient(caller):
     odd = new_patient(name=[{"use": "usual", "family": "Secret<", "given": ["Name"]}])
     assert "Secret" not in json.dumps(caller.write("POST", odd).json())
 
 
 @pytest.mark.parametrize("status", [409, 412])
-def test_an_update_of_another_version_is_refused_where_there_are_versions(caller, status):
+def test_with_versions_an_update_of_another_version_is_refused(caller, status):
     caller.sandbox.set(versions=True, stale_status=status)
-    ecw_id = created(caller)
+    ecw_id = create_patient(caller)
     first = caller.get(f"Patient/{ecw_id}").json()
     assert first["meta"]["versionId"] == "1"
     assert code_of(caller.write("PUT", first, ifMatch='W/"1"')) == "1"
@@ -273,11 +275,11 @@ def test_an_update_of_another_version_is_refused_where_there_are_versions(caller
     assert caller.write("PUT", first, ifMatch='W/"3"').status_code == status
 
 
-def test_a_repeated_search_is_answered_from_a_cache_unless_it_says_no_cache(caller):
+def test_a_repeated_search_is_answered_from_the_cache_unless_it_requests_no_cache(caller):
     caller.sandbox.set(cache_seconds=600)
     search = "Patient?family=testing&given=tess&birthdate=2001-05-27"
     assert resources(caller.pages(search)) == []
-    created(caller)
+    create_patient(caller)
     assert resources(caller.pages(search)) == []
     assert caller.get(search, headers={"Cache-Control": "no-cache"}).json()["total"] == 1
     assert len(resources(caller.pages(search))) == 1

@@ -1,4 +1,4 @@
-"""airflow_settings.yaml: read with clear errors, and applied to a real Airflow database again and again."""
+"""airflow_settings.yaml is read with clear errors, and can be applied to a real Airflow database repeatedly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 
 
-def written(tmp_path: Path, text: str) -> Path:
+def settings_file(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "settings.yaml"
     path.write_text(text)
     return path
@@ -27,16 +27,16 @@ def written(tmp_path: Path, text: str) -> Path:
 DEMO = ROOT / "include" / "demo" / "airflow_settings.yaml"
 
 
-def test_the_projects_own_file_brings_the_pool_and_nothing_that_is_the_demos() -> None:
+def test_the_projects_file_has_only_the_pool() -> None:
     settings = read_settings(ROOT / "airflow_settings.yaml")
     assert [p["pool_name"] for p in settings.pools] == ["ecw_api"]
     assert (settings.connections, settings.variables) == ((), ())
 
 
-def test_its_examples_become_good_entries_when_the_marks_are_taken_away(tmp_path: Path) -> None:
+def test_the_commented_examples_of_the_projects_file_are_valid_entries(tmp_path: Path) -> None:
     lines = (ROOT / "airflow_settings.yaml").read_text().splitlines()
     text = "\n".join(re.sub(r"^( +)# ", r"\1", line) for line in lines)
-    settings = read_settings(written(tmp_path, text))
+    settings = read_settings(settings_file(tmp_path, text))
     assert [c["conn_id"] for c in settings.connections] == ["ecw_default", "crm_default"]
     assert {v["variable_name"] for v in settings.variables} == {
         "ecw_staging",
@@ -45,7 +45,7 @@ def test_its_examples_become_good_entries_when_the_marks_are_taken_away(tmp_path
     }
 
 
-def test_the_demos_file_holds_connections_pool_and_staging() -> None:
+def test_the_demos_file_has_connections_pool_and_variables() -> None:
     settings = read_settings(DEMO)
     assert [c["conn_id"] for c in settings.connections] == ["ecw_default", "crm_default"]
     assert [p["pool_name"] for p in settings.pools] == ["ecw_api"]
@@ -57,14 +57,14 @@ def test_the_demos_file_holds_connections_pool_and_staging() -> None:
 
 
 @pytest.mark.parametrize("file", [DEMO, ROOT / "airflow_settings.yaml"])
-def test_nothing_secret_stands_in_a_file_of_the_project(file: Path) -> None:
+def test_no_file_of_the_project_has_a_secret(file: Path) -> None:
     for connection in read_settings(file).connections:
         assert "conn_password" not in connection
         assert "client_secret" not in connection.get("conn_extra", {})
     assert "PRIVATE KEY" not in file.read_text()
 
 
-def test_a_change_reaches_a_field_and_into_an_extra() -> None:
+def test_a_change_can_set_a_field_and_a_key_of_the_extra() -> None:
     changes = ["ecw_default.conn_host=https://a.example/fhir/r4/X1", "ecw_default.conn_extra.key_id=k2"]
     ecw = read_settings(DEMO, changes).connections[0]
     assert ecw["conn_host"] == "https://a.example/fhir/r4/X1"
@@ -85,28 +85,28 @@ def test_a_change_reaches_a_field_and_into_an_extra() -> None:
         ("airflow: {connections: [{conn_type: ecw}]}", "entry 1 of 'connections' has no 'conn_id'"),
     ],
 )
-def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str, message: str) -> None:
+def test_a_mistake_is_reported_with_its_place(tmp_path: Path, text: str, message: str) -> None:
     if text == "airflow: {pools: {}}":
         text = "airflow: {pools: {pool_name: x}}"
     with pytest.raises(ConfigurationError, match=message):
-        read_settings(written(tmp_path, text))
+        read_settings(settings_file(tmp_path, text))
 
 
 def test_a_line_that_is_not_yaml_is_not_quoted(tmp_path: Path) -> None:
-    path = written(tmp_path, "airflow:\n  connections:\n    - conn_password: 'hunter2\n")
+    path = settings_file(tmp_path, "airflow:\n  connections:\n    - conn_password: 'hunter2\n")
     with pytest.raises(ConfigurationError, match=r"line \d+: this is not YAML") as caught:
         read_settings(path)
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("change", ["ecw_default.conn_host", "nobody.conn_host=x", "ecw_default.host=x"])
-def test_a_change_that_fits_nothing_is_an_error(change: str) -> None:
+def test_a_change_of_an_unknown_entry_or_field_is_an_error(change: str) -> None:
     with pytest.raises(ConfigurationError, match="matches no entry"):
         read_settings(DEMO, [change])
 
 
-def test_an_empty_entry_is_the_form_that_the_astro_cli_writes(tmp_path: Path) -> None:
-    path = written(tmp_path, "airflow: {connections: [{conn_id: , conn_type: }], pools: , variables: }")
+def test_the_empty_entries_that_the_astro_cli_writes_are_ignored(tmp_path: Path) -> None:
+    path = settings_file(tmp_path, "airflow: {connections: [{conn_id: , conn_type: }], pools: , variables: }")
     assert read_settings(path).connections == ()
 
 
@@ -131,7 +131,7 @@ with create_session() as session:
 
 
 @pytest.mark.journey
-def test_applied_twice_is_applied_once_and_leaves_the_rest_alone(tmp_path: Path) -> None:
+def test_applying_twice_changes_nothing_more_and_leaves_other_entries_unchanged(tmp_path: Path) -> None:
     env = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
 
     def run(*command: str | Path) -> str:
@@ -148,7 +148,7 @@ def test_applied_twice_is_applied_once_and_leaves_the_rest_alone(tmp_path: Path)
     run(BIN / "airflow", "db", "migrate")
     run(sys.executable, "-c", BEFORE)
     assert run(BIN / "ecw", "settings", "apply") == "pool ecw_api: 4 slots\n", (
-        "the project's own file makes the pool alone"
+        "the project's file creates only the pool"
     )
     assert "connection ecw_default: updated" in run(BIN / "ecw", "settings", "apply", "--file", DEMO)
     first = run(sys.executable, "-c", AFTER).splitlines()[-1]

@@ -1,4 +1,4 @@
-"""Every model of options: one description of each key for the reader, the form and the reference."""
+"""Every options model: each key has one description, for the reader, the form and the reference."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ FORMS = [
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_key_has_a_meaning_and_a_default_that_is_valid(model: Any) -> None:
+def test_every_key_has_a_description_and_a_valid_default(model: Any) -> None:
     keys = list(described(model))
     assert keys
-    assert all(meaning for _, _, meaning in keys)
+    assert all(description for _, _, description in keys)
     assert model(**{name: default for name, default, _ in keys}) == model()
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_misspelt_key_is_refused_with_the_one_that_was_meant(model: Any) -> None:
+def test_a_misspelt_key_is_refused_with_the_correct_one(model: Any) -> None:
     for name, default, _ in described(model):
         with pytest.raises(ConfigurationError, match=f"did you mean '{name}'") as error:
             validated(model, {name + "s_": default}, of="pull", where="the connection")
@@ -41,7 +41,7 @@ def test_a_misspelt_key_is_refused_with_the_one_that_was_meant(model: Any) -> No
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("value", [{"Maria Lopez": 1}, ["Maria Lopez", {}], 1.5j])
-def test_a_wrong_value_is_refused_by_its_key_and_never_repeated(model: Any, value: Any) -> None:
+def test_the_error_about_a_wrong_value_names_its_key_and_does_not_quote_the_value(model: Any, value: Any) -> None:
     for name, *_ in described(model):
         if name in ("ids", "strategies", "intake_open", "thresholds"):  # objects: their keys are resources or columns
             continue
@@ -51,7 +51,7 @@ def test_a_wrong_value_is_refused_by_its_key_and_never_repeated(model: Any, valu
 
 
 @pytest.mark.parametrize(("settings", "operator", "model"), FORMS)
-def test_the_form_is_made_of_the_model_that_reads_it(settings: Any, operator: Any, model: Any) -> None:
+def test_the_form_has_the_fields_of_the_model_that_reads_it(settings: Any, operator: Any, model: Any) -> None:
     names = {name for name, *_ in described(model)}
     assert list(operator.PARAMS) == list(settings.FORM) == list(settings.FIELDS)
     assert {name for name in settings.FORM if not name.startswith("strategy_")} <= names

@@ -1,4 +1,4 @@
-"""A connection of type eClinicalWorks that is saved in Airflow is a practice: the Variable and the pools follow it."""
+"""Saving a connection of type eClinicalWorks in Airflow adds a practice: the Variable and the pools are updated."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def save(conn_id: str, conn_type: str = "ecw") -> None:
 
 def variable() -> str | None:
     with create_session() as session:
-        found = session.scalar(select(Variable).where(Variable.key == VARIABLE))
-        return None if found is None else found.get_val()
+        row = session.scalar(select(Variable).where(Variable.key == VARIABLE))
+        return None if row is None else row.get_val()
 
 
 def pools() -> set[str]:
@@ -47,7 +47,7 @@ def test_the_variable_names_every_connection_of_the_type_and_no_other() -> None:
     assert sync() == []
 
 
-def test_a_pool_that_the_file_names_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pool_that_the_file_names_is_created_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "practices.yaml"
     file.write_text("practices:\n  north: {pool: ecw_api_north}\n")
     monkeypatch.setenv("ECW_PRACTICES", str(file))
@@ -56,10 +56,10 @@ def test_a_pool_that_the_file_names_is_made_once(tmp_path: Path, monkeypatch: py
     assert "ecw_api_north" in pools()
     with create_session() as session:
         session.scalars(select(Pool).where(Pool.pool == "ecw_api_north")).one().slots = 9
-    assert sync() == [], "a pool that is there keeps its slots"
+    assert sync() == [], "an existing pool keeps its slots"
 
 
-def test_the_command_says_what_it_did() -> None:
+def test_the_command_prints_its_changes() -> None:
     save("ecw_north")
     first = CliRunner().invoke(group, ["practice", "sync"], catch_exceptions=False)
     assert first.output.startswith(f"variable {VARIABLE}: ecw_north\n")
@@ -67,8 +67,8 @@ def test_the_command_says_what_it_did() -> None:
     assert again.output == "Nothing to do: the practices are known.\n"
 
 
-def ask(kind: str, method: str = "POST", path: str = "/api/v2/connections", status: int = 201) -> list[Any]:
-    """Send something through the middleware, and return what comes back."""
+def send_request(kind: str, method: str = "POST", path: str = "/api/v2/connections", status: int = 201) -> list[Any]:
+    """Send a request through the middleware and return the messages of the answer."""
     sent: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -83,7 +83,7 @@ def ask(kind: str, method: str = "POST", path: str = "/api/v2/connections", stat
 
 
 @pytest.mark.parametrize(
-    ("asked", "follows"),
+    ("call", "updates"),
     [
         ({"kind": "lifespan"}, True),
         ({"kind": "http"}, True),
@@ -94,11 +94,13 @@ def ask(kind: str, method: str = "POST", path: str = "/api/v2/connections", stat
         ({"kind": "http", "path": "/api/v2/variables"}, False),
     ],
 )
-def test_what_may_have_saved_a_connection_is_followed(asked: dict[str, Any], follows: bool) -> None:
+def test_the_variable_is_updated_after_a_request_that_may_have_saved_a_connection(
+    call: dict[str, Any], updates: bool
+) -> None:
     save("ecw_north")
-    answered = ask(**asked)
-    assert (variable() == "ecw_north") == follows
-    assert [message["status"] for message in answered] == [asked.get("status", 201)]
+    answered = send_request(**call)
+    assert (variable() == "ecw_north") == updates
+    assert [message["status"] for message in answered] == [call.get("status", 201)]
 
 
 def test_a_file_that_is_wrong_does_not_harm_the_api_server(
@@ -107,5 +109,5 @@ def test_a_file_that_is_wrong_does_not_harm_the_api_server(
     file = tmp_path / "practices.yaml"
     file.write_text("practices: [north]\n")
     monkeypatch.setenv("ECW_PRACTICES", str(file))
-    assert ask("http")
-    assert "Practices: ConfigurationError; run `ecw practice sync`." in caplog.text
+    assert send_request("http")
+    assert "Practices were not updated (ConfigurationError); next: run `ecw practice sync`." in caplog.text

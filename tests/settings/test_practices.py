@@ -1,4 +1,4 @@
-"""Practices as configuration: connections of type eClinicalWorks, and what include/practices.yaml says of them."""
+"""Practices are connections of type eClinicalWorks, with their differences in include/practices.yaml."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ecw.settings import practices, schedule
 from ecw.settings.practice import Practice
 from ecw.settings.practices import known, named, of_connection
 
-WHOLE = """\
+EVERY_KEY = """\
 practices:
   north:
     connection: ecw_north
@@ -40,35 +40,35 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         (tmp_path / "north" / folder).mkdir(parents=True)
     file.write_text("practices: {}\n")
 
-    def said(text: str) -> Path:
+    def write_file(text: str) -> Path:
         file.write_text(text)
         practices._of_file.cache_clear()
         return file
 
-    return said
+    return write_file
 
 
-def test_one_practice_needs_no_file_and_its_dags_have_the_ids_that_they_always_had() -> None:
+def test_a_single_practice_needs_no_file_and_its_dag_ids_have_no_suffix() -> None:
     [only] = known()
     assert (only.connection, only.crm_connection, only.dag_id("ecw_pull")) == ("ecw_default", "crm_default", "ecw_pull")
 
 
 @pytest.mark.parametrize("value", ["ecw://login@host", json.dumps({"conn_type": "ecw", "host": "https://x"})])
 def test_a_connection_of_the_type_is_a_practice(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever it stands: in the environment, or in Airflow's database, whose ids the Variable has."""
+    """Test connections of the environment, and of Airflow's database, whose ids are in the Variable."""
     monkeypatch.setenv("AIRFLOW_CONN_ECW_WEST", value)
     monkeypatch.setenv("AIRFLOW_CONN_HTTP_DEFAULT", "http://x/ecw://")
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps({"conn_type": "http", "extra": {"kind": "ecw"}}))
-    found = {each.connection: each.dag_id("ecw_pull") for each in known("ecw_default, clinic_7")}
-    assert found == {
+    dag_ids = {each.connection: each.dag_id("ecw_pull") for each in known("ecw_default, clinic_7")}
+    assert dag_ids == {
         "ecw_default": "ecw_pull",
         "clinic_7": "ecw_pull__clinic_7",
         "ecw_west": "ecw_pull__west",
     }
 
 
-def test_the_file_says_where_a_practice_differs(write: Any, tmp_path: Path) -> None:
-    write(WHOLE)
+def test_the_file_sets_the_differences_of_a_practice(write: Any, tmp_path: Path) -> None:
+    write(EVERY_KEY)
     north = of_connection("ecw_north")
     assert north == Practice(
         name="north",
@@ -89,14 +89,14 @@ def test_the_file_says_where_a_practice_differs(write: Any, tmp_path: Path) -> N
     assert schedule.resources(north) == ["patient", "insurance"]
 
 
-def test_what_the_file_names_keeps_its_id_when_it_was_there_alone(write: Any) -> None:
+def test_the_default_connection_in_the_file_keeps_its_dag_ids(write: Any) -> None:
     write("practices:\n  main:\n    connection: ecw_default\n    push: false\n")
     [only] = known()
     assert (only.name, only.dag_id("ecw_pull"), only.push) == ("", "ecw_pull", False)
 
 
 @pytest.mark.parametrize(
-    ("text", "where", "said"),
+    ("text", "line", "message"),
     [
         (
             "practices:\n  a:\n    conection: x\n",
@@ -120,12 +120,12 @@ def test_what_the_file_names_keeps_its_id_when_it_was_there_alone(write: Any) ->
         ("practices: [\n", 2, "not YAML"),
     ],
 )
-def test_a_mistake_is_reported_with_file_line_and_key(write: Any, text: str, where: int, said: str) -> None:
+def test_a_mistake_is_reported_with_file_line_and_key(write: Any, text: str, line: int, message: str) -> None:
     file = write(text)
     with pytest.raises(ConfigurationError) as refused:
         known()
-    assert f"{file}:{where}: " in refused.value.what
-    assert said in refused.value.what
+    assert f"{file}:{line}: " in refused.value.what
+    assert message in refused.value.what
 
 
 def test_every_mistake_is_reported_at_once(write: Any) -> None:
@@ -137,7 +137,7 @@ def test_every_mistake_is_reported_at_once(write: Any) -> None:
 
 
 def test_a_practice_is_found_by_its_name(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(WHOLE)
+    write(EVERY_KEY)
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PRACTICES", "ecw_default, ecw_east")
     assert named("north").connection == "ecw_north"
     assert named("east").connection == "ecw_east"
@@ -146,7 +146,7 @@ def test_a_practice_is_found_by_its_name(write: Any, monkeypatch: pytest.MonkeyP
     assert "'north'" in refused.value.next_step
 
 
-def test_a_file_that_is_named_must_be_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_configured_file_that_does_not_exist_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ECW_PRACTICES", str(tmp_path / "none.yaml"))
     with pytest.raises(ConfigurationError, match="There is no file"):
         known()

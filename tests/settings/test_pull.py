@@ -1,4 +1,4 @@
-"""What the connection and the run's form may say, and what they may not."""
+"""The options of a pull, from the connection and from the run's form."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from ecw.operators.pull_params import PARAMS
 from ecw.settings.pull import FORM, Options, of_form, require_within
 
 
-def test_nobody_says_anything() -> None:
+def test_without_any_options_the_defaults_apply() -> None:
     assert Options.read(None, "", {}) == Options()
 
 
 def test_the_form_overrides_the_connection_key_by_key() -> None:
-    found = Options.read('{"max_concurrency": 4, "look_back_days": 7}', {"look_back_days": 2, "full": None})
+    options = Options.read('{"max_concurrency": 4, "look_back_days": 7}', {"look_back_days": 2, "full": None})
 
-    assert (found.max_concurrency, found.look_back_days, found.full) == (4, 2, False)
+    assert (options.max_concurrency, options.look_back_days, options.full) == (4, 2, False)
 
 
-def test_an_untouched_form_leaves_what_the_connection_says() -> None:
+def test_an_unchanged_form_leaves_the_connections_options() -> None:
     untouched = {name: param.value for name, param in PARAMS.items()}
-    said = {"strategies": {"encounter": "per_patient"}, "ignore_time_budget": True}
+    connection = {"strategies": {"encounter": "per_patient"}, "ignore_time_budget": True}
     assert untouched.keys() > {"strategy_encounter", "ignore_time_budget", "mode"}
 
-    assert Options.read(said, untouched) == Options(strategies={"encounter": "per_patient"}, ignore_time_budget=True)
+    assert Options.read(connection, untouched) == Options(
+        strategies={"encounter": "per_patient"}, ignore_time_budget=True
+    )
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "message"),
     [
         ({"look_bak_days": 3}, "There is no option 'look_bak_days' of a pull.*did you mean 'look_back_days'?"),
         ({"max_concurrency": "many"}, "The option 'max_concurrency' of a pull should be a valid integer"),
@@ -50,12 +52,12 @@ def test_an_untouched_form_leaves_what_the_connection_says() -> None:
         ("{", "not a JSON object"),
     ],
 )
-def test_a_mistake_is_named(source: object, told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told):
-        Options.read(source)  # type: ignore[arg-type]  # that is the mistake
+def test_the_error_about_a_wrong_option_names_it(source: object, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Options.read(source)  # type: ignore[arg-type]  # a wrong type on purpose
 
 
-def test_the_forms_fields_are_the_options() -> None:
+def test_the_fields_of_the_form_become_options() -> None:
     filled = {
         **{name: param.value for name, param in PARAMS.items()},
         "mode": "patients",
@@ -68,7 +70,7 @@ def test_the_forms_fields_are_the_options() -> None:
     )
 
 
-def test_all_mistakes_are_named_at_once_and_no_value_is_repeated() -> None:
+def test_all_wrong_options_are_reported_at_once_and_no_value_is_quoted() -> None:
     with pytest.raises(ConfigurationError) as error:
         Options.read({"max_concurrency": "Maria Lopez", "full": "Maria Lopez", "patients": [["Maria Lopez"]]})
     for name in ("max_concurrency", "full", "patients"):
@@ -76,12 +78,12 @@ def test_all_mistakes_are_named_at_once_and_no_value_is_repeated() -> None:
     assert "Lopez" not in str(error.value)
 
 
-def test_everything_again_is_the_old_word_full() -> None:
+def test_the_mode_full_sets_the_option_full() -> None:
     assert Options.read({"mode": "full"}).full is True
     assert Options.read({"mode": "changes"}).full is False
 
 
-def test_no_overlap_is_possible() -> None:
+def test_an_overlap_of_zero_minutes_is_allowed() -> None:
     assert Options.read({"overlap_minutes": 0}).overlap_minutes == 0
 
 
@@ -92,7 +94,7 @@ def test_every_field_of_the_form_has_a_title_and_help() -> None:
         assert param.schema["title"], name
 
 
-def test_a_form_that_nobody_touched_says_nothing() -> None:
+def test_an_unchanged_form_gives_no_options() -> None:
     untouched = {name: param.value for name, param in PARAMS.items()}
     assert of_form(untouched) == {}
     assert set(PARAMS) == set(FORM)
@@ -101,12 +103,12 @@ def test_a_form_that_nobody_touched_says_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", sorted({each.name for each in fields(Options)} - set(FORM)))
-def test_a_run_sets_nothing_that_its_form_does_not_have(name: str) -> None:
+def test_a_run_cannot_set_an_option_that_its_form_does_not_have(name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{name!r} of a pull may be set only in the connection"):
         of_form({name: getattr(Options(), name)})
 
 
-def test_a_run_does_not_get_past_what_the_connection_limits() -> None:
+def test_a_run_cannot_exceed_the_limits_of_the_connection() -> None:
     limits = {"resources": ["patient", "insurance"], "ignore_time_budget": False}
     require_within(limits, Options(resources=["patient"]))
     require_within(None, Options(resources=["location"], ignore_time_budget=True))

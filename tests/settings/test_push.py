@@ -1,4 +1,4 @@
-"""A run says what its form has, and is never wider than the connection lets it be."""
+"""The options of a push: a run sets only its form's fields, and never exceeds the connection's limits."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def test_the_form_and_its_reader_have_the_same_fields() -> None:
     assert set(PARAMS) == set(FORM)
 
 
-def test_a_form_that_nobody_touched_says_nothing() -> None:
-    said = Wanted(**CONNECTION, mr_numbers=True)  # type: ignore[arg-type]  # the connection names whom it likes
-    assert Wanted.read(CONNECTION, untouched()) == Wanted.read(CONNECTION, None) == said
+def test_an_unchanged_form_leaves_the_connections_options() -> None:
+    expected = Wanted(**CONNECTION, mr_numbers=True)  # type: ignore[arg-type]  # a connection may use MR numbers
+    assert Wanted.read(CONNECTION, untouched()) == Wanted.read(CONNECTION, None) == expected
 
 
 @pytest.mark.parametrize("name", GUARDED)
 @pytest.mark.parametrize("value", [0, 10**6, "", [], False, ["anybody"], None])
-def test_a_run_lifts_no_guard_whatever_it_sends(name: str, value: Any) -> None:
+def test_a_run_cannot_change_an_option_that_is_for_the_connection_alone(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"{name!r} of a push may be set only in the connection"):
         Wanted.read(CONNECTION, untouched() | {name: value})
 
 
-def test_what_is_no_option_at_all_is_refused_and_not_repeated() -> None:
+def test_an_unknown_option_is_refused_and_not_quoted() -> None:
     with pytest.raises(ConfigurationError, match="sent a field that the form of a push does not have") as error:
         Wanted.read(None, {"Maria Lopez": 1})
     assert "Lopez" not in str(error.value)
@@ -52,7 +52,7 @@ def test_what_is_no_option_at_all_is_refused_and_not_repeated() -> None:
 
 
 @given(
-    said=st.fixed_dictionaries(
+    connection=st.fixed_dictionaries(
         {"limit": st.integers(0, 9), "dry_run": st.booleans(), "test_only": st.booleans()},
         optional={"only": st.sampled_from(["", "create"]), "patients": st.just(["crm:1", "crm:2"])},
     ),
@@ -67,28 +67,30 @@ def test_what_is_no_option_at_all_is_refused_and_not_repeated() -> None:
         },
     ),
 )
-def test_a_run_is_at_most_as_wide_as_the_connection_and_as_its_form(said: dict[str, Any], form: dict[str, Any]) -> None:
-    wanted = Wanted.read(said | {"test_patient": "crm:9"}, form)
+def test_a_run_exceeds_neither_the_connection_nor_its_form(connection: dict[str, Any], form: dict[str, Any]) -> None:
+    options = Wanted.read(connection | {"test_patient": "crm:9"}, form)
 
-    for source in (said, form):
-        assert not source.get("limit") or 0 < wanted.limit <= source["limit"]
-        assert wanted.dry_run >= bool(source.get("dry_run"))
-        assert wanted.test_only >= bool(source.get("test_only"))
-        assert not source.get("only") or wanted.only == source["only"]
-        assert not source.get("patients") or (wanted.patients and set(wanted.patients) <= set(source["patients"]))
+    for source in (connection, form):
+        assert not source.get("limit") or 0 < options.limit <= source["limit"]
+        assert options.dry_run >= bool(source.get("dry_run"))
+        assert options.test_only >= bool(source.get("test_only"))
+        assert not source.get("only") or options.only == source["only"]
+        assert not source.get("patients") or (options.patients and set(options.patients) <= set(source["patients"]))
 
 
 @pytest.mark.parametrize(
-    ("said", "form", "what"),
+    ("connection", "form", "message"),
     [
         ({"only": "update"}, {"only": "create"}, "allows `only` update"),
         ({"patients": ["crm:1"]}, {"patients": ["crm:1", "crm:2"]}, "other than those"),
     ],
 )
-def test_what_the_connection_leaves_out_no_run_takes_in(said: dict[str, Any], form: dict[str, Any], what: str) -> None:
-    with pytest.raises(ConfigurationError, match=what):
-        Wanted.read(said, form)
+def test_a_run_cannot_select_what_the_connection_excludes(
+    connection: dict[str, Any], form: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Wanted.read(connection, form)
 
 
-def test_what_the_connection_says_counts_though_it_is_nothing() -> None:
+def test_a_zero_in_the_connection_is_not_replaced_by_the_default() -> None:
     assert Wanted.read({"max_creates": 0, "unknown_outcome_wait_seconds": 0}, untouched()).max_creates == 0

@@ -1,4 +1,4 @@
-"""When the pull runs and what it pulls: settings that need no code."""
+"""The schedule and the resources of the pull, from Variables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ecw.settings import schedule
 
 
 @pytest.mark.parametrize(
-    ("written", "shortest", "longest"),
+    ("cron", "shortest", "longest"),
     [
         (None, 2, 2),
         ("", 2, 2),
@@ -23,24 +23,24 @@ from ecw.settings import schedule
         ("0 */5 * * *", 4, 5),
     ],
 )
-def test_the_time_between_runs_follows_from_the_cron(written: str | None, shortest: float, longest: float) -> None:
-    assert schedule.gaps(schedule.checked(written)) == (timedelta(hours=shortest), timedelta(hours=longest))
+def test_the_time_between_runs_follows_from_the_cron(cron: str | None, shortest: float, longest: float) -> None:
+    assert schedule.gaps(schedule.checked(cron)) == (timedelta(hours=shortest), timedelta(hours=longest))
 
 
-@pytest.mark.parametrize("written", ["0 */2 * *", "61 * * * *", "@once", "@continuous", "two", "0 0 * * * *", 5])
-def test_a_wrong_cron_is_refused_with_the_next_step(written: object) -> None:
+@pytest.mark.parametrize("cron", ["0 */2 * *", "61 * * * *", "@once", "@continuous", "two", "0 0 * * * *", 5])
+def test_a_wrong_cron_is_refused_with_the_next_step(cron: object) -> None:
     with pytest.raises(ConfigurationError, match="not a cron expression of five fields") as error:
-        schedule.checked(written)
+        schedule.checked(cron)
     assert "Admin > Variables" in error.value.next_step
 
 
-def test_the_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cron_is_read_from_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PULL_SCHEDULE", " 5 * * * * ")
     assert schedule.cron() == schedule.cron_of_dag() == "5 * * * *"
 
 
 @pytest.mark.parametrize(
-    ("written", "expected"),
+    ("variable", "expected"),
     [
         ("all", list(RESOURCES)),
         ("insurance, patient", ["patient", "insurance"]),
@@ -48,10 +48,10 @@ def test_the_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("location\npractitioner", ["practitioner", "location"]),
     ],
 )
-def test_what_the_schedule_pulls_is_a_list_of_names(
-    monkeypatch: pytest.MonkeyPatch, written: str, expected: list[str]
+def test_the_resources_of_the_schedule_are_a_list_of_names(
+    monkeypatch: pytest.MonkeyPatch, variable: str, expected: list[str]
 ) -> None:
-    monkeypatch.setenv("AIRFLOW_VAR_ECW_PULL_RESOURCES", written)
+    monkeypatch.setenv("AIRFLOW_VAR_ECW_PULL_RESOURCES", variable)
     assert schedule.resources() == expected
 
 

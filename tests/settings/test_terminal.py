@@ -1,4 +1,4 @@
-"""A terminal reads what Airflow would: Airflow's own classes are the oracle."""
+"""Commands in a terminal read the same connections and Variables as Airflow: Airflow's classes are the oracle."""
 
 from __future__ import annotations
 
@@ -29,65 +29,65 @@ from tests.fixtures.crm import on_sqlite
 from tests.fixtures.examples import examples
 
 FIELDS = ("conn_type", "host", "schema", "login", "password", "port", "extra")
-words = st.text(min_size=1, max_size=12)
+texts = st.text(min_size=1, max_size=12)
 
 
-def same(mine: terminal.TerminalConnection | None, airflows: Any) -> None:
-    assert mine is not None
-    assert {name: getattr(mine, name) or None for name in FIELDS} == {
+def assert_same(own: terminal.TerminalConnection | None, airflows: Any) -> None:
+    assert own is not None
+    assert {name: getattr(own, name) or None for name in FIELDS} == {
         name: getattr(airflows, name) or None for name in FIELDS
     }
-    assert mine.extra_dejson == airflows.extra_dejson
+    assert own.extra_dejson == airflows.extra_dejson
 
 
 @given(
     st.fixed_dictionaries(
         {"conn_type": st.sampled_from(["ecw", "postgresql", "google-cloud", "sqlite"])},
         optional={
-            **{name: st.none() | words for name in ("host", "schema", "login", "password")},
+            **{name: st.none() | texts for name in ("host", "schema", "login", "password")},
             "port": st.none() | st.integers(1, 65535) | st.integers(1, 65535).map(str),
-            "extra": st.none() | st.dictionaries(words, words | st.integers()) | st.just('{"a": 1}'),
+            "extra": st.none() | st.dictionaries(texts, texts | st.integers()) | st.just('{"a": 1}'),
         },
     )
 )
 @settings(max_examples=examples(60))
-def test_json_is_read_as_airflow_reads_it(values: dict[str, Any]) -> None:
-    written = json.dumps(values)
-    same(terminal.parsed("x", written), Connection.from_json(written, conn_id="x"))
+def test_a_json_connection_is_read_the_same_as_by_airflow(values: dict[str, Any]) -> None:
+    document = json.dumps(values)
+    assert_same(terminal.parsed("x", document), Connection.from_json(document, conn_id="x"))
 
 
 @given(
     st.sampled_from(["ecw", "postgresql", "google-cloud", "sqlite"]),
-    st.none() | st.tuples(words, words),
+    st.none() | st.tuples(texts, texts),
     st.sampled_from(["", "example.com", "Example.COM", "127.0.0.1", "[::1]", "a_b", "%2Frun%2Fpg"]),
     st.none() | st.integers(1, 65535),
     st.text(max_size=8),
-    st.dictionaries(words, words, max_size=2),
+    st.dictionaries(texts, texts, max_size=2),
 )
 @settings(max_examples=examples(100))
-def test_a_uri_is_read_as_airflow_reads_it(
+def test_a_uri_connection_is_read_the_same_as_by_airflow(
     kind: str, user: tuple[str, str] | None, host: str, port: int | None, path: str, query: dict[str, str]
 ) -> None:
     login = "".join((quote(user[0], safe=""), ":", quote(user[1], safe=""), "@")) if user else ""
-    asked = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query.items())
-    uri = f"{kind}://{login}{host}{f':{port}' if port else ''}/{quote(path)}{'?' + asked if asked else ''}"
+    query_text = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query.items())
+    uri = f"{kind}://{login}{host}{f':{port}' if port else ''}/{quote(path)}{'?' + query_text if query_text else ''}"
     try:
-        mine = terminal.parsed("x", uri)
+        own = terminal.parsed("x", uri)
     except terminal.AskAirflow:
         assert "%2F" in host  # an ordinary URI needs no Airflow
         return
-    same(mine, Connection.from_uri(uri, conn_id="x"))
+    assert_same(own, Connection.from_uri(uri, conn_id="x"))
 
 
-@pytest.mark.parametrize("written", ["{", '{"port": "many"}', '{"colour": 1}', "no uri", "http://https://two"])
-def test_what_is_out_of_the_ordinary_is_airflows_to_judge(written: str) -> None:
+@pytest.mark.parametrize("document", ["{", '{"port": "many"}', '{"colour": 1}', "no uri", "http://https://two"])
+def test_an_unusual_value_is_left_to_airflow(document: str) -> None:
     with pytest.raises(terminal.AskAirflow):
-        terminal.parsed("x", written)
+        terminal.parsed("x", document)
 
 
 @pytest.fixture
 def metadata(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
-    """Airflow's own tables in a database of the test's, with a key of its own."""
+    """Create Airflow's tables in a new database with a new Fernet key, and return a session."""
     url = f"sqlite:///{tmp_path / 'airflow.db'}"
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", url)
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", Fernet.generate_key().decode())
@@ -110,7 +110,7 @@ def test_airflows_own_database_is_read_and_decrypted(metadata: Session) -> None:
     metadata.commit()
     oracle = MetastoreBackend()
     for conn_id in ("crm", "bare"):
-        same(terminal.connection(conn_id), oracle.get_connection(conn_id, session=metadata))
+        assert_same(terminal.connection(conn_id), oracle.get_connection(conn_id, session=metadata))
     assert terminal.variable("ecw_staging") == oracle.get_variable("ecw_staging", session=metadata) == "folder/ß"
 
 
@@ -120,12 +120,12 @@ def test_the_environment_comes_before_the_database(metadata: Session, monkeypatc
     metadata.commit()
     monkeypatch.setenv("AIRFLOW_CONN_CRM", '{"conn_type": "sqlite", "host": "given"}')
     monkeypatch.setenv("AIRFLOW_VAR_ECW_STAGING", "given")
-    found = terminal.connection("crm")
-    assert found is not None
-    assert found.host == terminal.variable("ecw_staging") == "given"
+    crm = terminal.connection("crm")
+    assert crm is not None
+    assert crm.host == terminal.variable("ecw_staging") == "given"
 
 
-def test_a_value_that_cannot_be_decrypted_is_airflows_to_explain(
+def test_a_value_that_cannot_be_decrypted_is_left_to_airflow(
     metadata: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     metadata.add(Variable(key="ecw_staging", val="stored"))
@@ -146,7 +146,7 @@ def test_a_value_that_cannot_be_decrypted_is_airflows_to_explain(
         ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "nonsense"),
     ],
 )
-def test_where_secrets_come_from_elsewhere_airflow_is_asked(
+def test_with_a_secrets_backend_or_an_unusual_database_airflow_is_used(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -154,7 +154,7 @@ def test_where_secrets_come_from_elsewhere_airflow_is_asked(
         terminal.connection("crm")
 
 
-def test_airflow_cfg_is_read_where_the_environment_says_nothing(
+def test_airflow_cfg_is_read_if_the_environment_does_not_set_the_option(
     metadata: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     metadata.add(Variable(key="ecw_staging", val="stored"))
@@ -198,7 +198,7 @@ CRM_ONLY = {
 def test_a_command_that_needs_only_the_crm_does_not_import_airflow(
     crm_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It takes seconds; all commands are run in one new process."""
+    """Importing Airflow takes seconds; all commands are run in one new process."""
     assert CRM_ONLY.keys() == COMMANDS.keys()
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
     monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
@@ -208,10 +208,10 @@ def test_a_command_that_needs_only_the_crm_does_not_import_airflow(
 import sys
 from click.testing import CliRunner
 from ecw.cli import group
-for words in {list(CRM_ONLY.values())!r}:
-    result = CliRunner().invoke(group, words.split(), catch_exceptions=False)
-    assert result.exit_code == 0, (words, result.output)
-    assert not [name for name in sys.modules if name.partition(".")[0] == "airflow"], words
+for arguments in {list(CRM_ONLY.values())!r}:
+    result = CliRunner().invoke(group, arguments.split(), catch_exceptions=False)
+    assert result.exit_code == 0, (arguments, result.output)
+    assert not [name for name in sys.modules if name.partition(".")[0] == "airflow"], arguments
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]

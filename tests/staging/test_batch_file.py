@@ -1,4 +1,4 @@
-"""A batch is there, whole, or it is not there."""
+"""A batch file exists and is complete, or it does not exist."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def write(path: str, records: Sequence[Mapping[str, object]] = RECORDS) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "file://"])
-def test_what_was_written_is_read(tmp_path: Path, prefix: str) -> None:
+def test_written_records_are_read_back(tmp_path: Path, prefix: str) -> None:
     path = f"{prefix}{tmp_path}/run/practitioner/extract.ndjson.gz"
 
     write(path)
 
     assert list(batch_file.read(path)) == RECORDS
-    found = batch_file.manifest(path)
-    assert found is not None
-    assert found["count"] == 1000
-    assert len(found["sha256"]) == 64
+    manifest = batch_file.manifest(path)
+    assert manifest is not None
+    assert manifest["count"] == 1000
+    assert len(manifest["sha256"]) == 64
 
 
 @given(
@@ -51,7 +51,7 @@ def test_what_was_written_is_read(tmp_path: Path, prefix: str) -> None:
     block=st.integers(1, 90),
 )
 @settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_where_the_blocks_end_changes_no_record(tmp_path: Path, texts: list[str], block: int) -> None:
+def test_records_are_read_the_same_wherever_blocks_end(tmp_path: Path, texts: list[str], block: int) -> None:
     path, records = f"{tmp_path}/extract.ndjson.gz", [{"text": text} for text in texts]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batch_file, "BLOCK", block)
@@ -61,18 +61,18 @@ def test_where_the_blocks_end_changes_no_record(tmp_path: Path, texts: list[str]
         assert list(batch_file.read_lines(path)) == [orjson.dumps(record) for record in records]
 
 
-def test_a_last_record_without_its_end_is_noticed(tmp_path: Path) -> None:
+def test_a_last_record_without_a_line_end_is_an_error(tmp_path: Path) -> None:
     path, lines = f"{tmp_path}/extract.ndjson.gz", b'{"id":"a"}\n{"id":"b"}'
     file = Path(path)
     file.write_bytes(gzip.compress(lines))
-    told = {"count": 2, "sha256": hashlib.sha256(lines).hexdigest(), "bytes": file.stat().st_size}
-    batch_file.write_json(batch_file.manifest_path(path), told)
+    manifest = {"count": 2, "sha256": hashlib.sha256(lines).hexdigest(), "bytes": file.stat().st_size}
+    batch_file.write_json(batch_file.manifest_path(path), manifest)
 
     with pytest.raises(CorruptBatch, match="in the middle of a record"):
         list(batch_file.read(path))
 
 
-def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_staged_files(tmp_path: Path) -> None:
     write(f"{tmp_path}/staging/run/practitioner/extract.ndjson.gz")
 
     files = [path for path in (tmp_path / "staging").rglob("*") if path.is_file()]
@@ -90,7 +90,7 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "one.ndjson.gz").read_bytes() == (tmp_path / "two.ndjson.gz").read_bytes()
 
 
-def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
+def test_a_writer_that_fails_leaves_no_file(tmp_path: Path) -> None:
     path = f"{tmp_path}/extract.ndjson.gz"
 
     with pytest.raises(ZeroDivisionError):
@@ -101,7 +101,7 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
         list(batch_file.read(path))
 
 
-def test_a_second_writer_that_fails_does_not_leave_the_first_batch_as_if_it_were_the_second(tmp_path: Path) -> None:
+def test_a_second_writer_that_fails_removes_the_first_batch(tmp_path: Path) -> None:
     path = f"{tmp_path}/extract.ndjson.gz"
     write(path)
 
@@ -111,16 +111,18 @@ def test_a_second_writer_that_fails_does_not_leave_the_first_batch_as_if_it_were
     assert batch_file.manifest(path) is None
 
 
-def test_a_cut_batch_is_noticed_before_its_first_record(tmp_path: Path) -> None:
+def test_a_truncated_batch_is_an_error_before_its_first_record(tmp_path: Path) -> None:
     path = tmp_path / "practitioner" / "extract.ndjson.gz"
     write(str(path))
     path.write_bytes(path.read_bytes()[:-1])
 
-    with pytest.raises(CorruptBatch, match=r"practitioner/extract.ndjson.gz is absent or was cut.*clear the resource"):
+    with pytest.raises(
+        CorruptBatch, match=r"practitioner/extract.ndjson.gz is missing or truncated.*clear the resource"
+    ):
         next(batch_file.read(str(path)))
 
 
-def test_a_changed_byte_is_noticed(tmp_path: Path) -> None:
+def test_a_changed_byte_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "extract.ndjson.gz"
     write(str(path))
     content = bytearray(path.read_bytes())
@@ -131,7 +133,7 @@ def test_a_changed_byte_is_noticed(tmp_path: Path) -> None:
         list(batch_file.read(str(path)))
 
 
-def test_a_whole_file_of_other_records_is_noticed(tmp_path: Path) -> None:
+def test_a_file_with_the_manifest_of_other_records_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "extract.ndjson.gz"
     write(str(path), [{"id": "a"}])
     manifest = Path(batch_file.manifest_path(str(path))).read_bytes()
@@ -142,7 +144,7 @@ def test_a_whole_file_of_other_records_is_noticed(tmp_path: Path) -> None:
         list(batch_file.read(str(path)))
 
 
-def test_an_empty_batch_is_a_batch(tmp_path: Path) -> None:
+def test_a_batch_without_records_can_be_read(tmp_path: Path) -> None:
     write(f"{tmp_path}/extract.ndjson.gz", [])
 
     assert list(batch_file.read(f"{tmp_path}/extract.ndjson.gz")) == []
@@ -156,17 +158,17 @@ def test_an_empty_batch_is_a_batch(tmp_path: Path) -> None:
         ("..", "-5ec1f7e7"),
     ],
 )
-def test_a_run_id_becomes_one_safe_segment(name: str, expected: str) -> None:
+def test_a_run_id_becomes_one_safe_path_segment(name: str, expected: str) -> None:
     assert batch_file.segment(name) == expected
 
 
-def test_different_run_ids_stay_different() -> None:
+def test_different_run_ids_have_different_path_segments() -> None:
     names = {"a:b", "a+b", "a/b", "a-b", "a b", "../a-b"}
 
     assert len({batch_file.segment(name) for name in names}) == len(names)
 
 
-def test_purge_removes_what_is_old_and_nothing_else(tmp_path: Path) -> None:
+def test_a_purge_removes_only_old_runs(tmp_path: Path) -> None:
     now = datetime(2026, 11, 22, 12, tzinfo=UTC)
     root = f"{tmp_path}/staging"
     ages = {"old": 15, "young": 13}
@@ -181,12 +183,12 @@ def test_purge_removes_what_is_old_and_nothing_else(tmp_path: Path) -> None:
     assert filesystem.names(filesystem.join(root, "practice")) == ["not-a-run", "young"]
 
 
-def test_purge_of_a_staging_area_that_is_not_there_yet(tmp_path: Path) -> None:
+def test_a_purge_of_a_missing_staging_area_does_nothing(tmp_path: Path) -> None:
     assert batch_file.purge_daily(f"{tmp_path}/nowhere", days=14) == 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_each_practice_is_purged_once_a_day_whoever_looks_and_however_often(tmp_path: Path) -> None:
+def test_each_practice_is_purged_once_a_day(tmp_path: Path) -> None:
     root, now = str(tmp_path), datetime(2026, 11, 28, 0, 30, tzinfo=UTC)
 
     def begin(practice: str, run_id: str) -> None:
@@ -196,28 +198,28 @@ def test_each_practice_is_purged_once_a_day_whoever_looks_and_however_often(tmp_
     assert batch_file.purge_daily(root, 14, now) == 1
     begin("A", "second")
     begin("B", "first")
-    assert batch_file.purge_daily(root, 14, now + timedelta(hours=23)) == 1, "B's alone: A's was today"
+    assert batch_file.purge_daily(root, 14, now + timedelta(hours=23)) == 1, "only B: A was purged today"
     assert filesystem.names(f"{root}/A") == ["second"]
     assert batch_file.purge_daily(root, 14, now + timedelta(days=1)) == 1, "a new day"
     assert (filesystem.names(f"{root}/A"), filesystem.names(f"{root}/B")) == ([], [])
 
 
-def test_a_purge_that_was_killed_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_purge_that_was_killed_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, now = str(tmp_path), datetime(2026, 11, 28, tzinfo=UTC)
     folder = batch_file.run_folder(root, "P", "old")
     batch_file.open_folder(folder, now - timedelta(days=20))
     for name in ("patient/a.ndjson.gz", "encounter/b.ndjson.gz", "patient/.c.tmp", ".d.tmp", "z.json"):
         with filesystem.put(f"{folder}/{name}") as file:
             file.write(b"x")
-    whole, remove = sum(1 for _ in tmp_path.rglob("*")), filesystem.remove
+    file_count, remove = sum(1 for _ in tmp_path.rglob("*")), filesystem.remove
 
-    def killed(path: str) -> None:
+    def remove_and_die(path: str) -> None:
         remove(path)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(filesystem, "remove", killed)
-    sizes = [whole]
-    while sizes[-1] > 1:  # each try gets one step further, whatever is removed first
+    monkeypatch.setattr(filesystem, "remove", remove_and_die)
+    sizes = [file_count]
+    while sizes[-1] > 1:  # each attempt removes at least one more file
         with pytest.raises(KeyboardInterrupt):
             batch_file.purge(root, "P", 14, now)
         sizes.append(sum(1 for _ in tmp_path.rglob("*")))
@@ -226,7 +228,7 @@ def test_a_purge_that_was_killed_is_gone_on_with(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("run_id", [".hidden", "..", "...", ".", "manual__2026"])
-def test_a_run_is_purged_whatever_its_id(tmp_path: Path, run_id: str) -> None:
+def test_a_run_with_an_unusual_id_is_purged(tmp_path: Path, run_id: str) -> None:
     folder = batch_file.run_folder(str(tmp_path), ".practice", run_id)
     batch_file.open_folder(folder, datetime(2026, 1, 1, tzinfo=UTC))
     assert Path(folder).resolve().is_relative_to(tmp_path)

@@ -1,4 +1,4 @@
-"""Files in an object store: the same promises as on a disk, through Airflow's ObjectStoragePath."""
+"""Files in an object store have the same guarantees as on a disk, through Airflow's ObjectStoragePath."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = "memory://staging"
 
 @pytest.fixture(autouse=True)
 def bucket() -> Iterator[None]:
-    """An object store in memory, known to Airflow."""
+    """Attach an object store in memory to Airflow."""
     from airflow.sdk.io import attach
 
     files = fsspec.filesystem("memory")
@@ -29,7 +29,7 @@ def bucket() -> Iterator[None]:
     files.pseudo_dirs[:] = [""]
 
 
-def test_what_was_put_is_there() -> None:
+def test_a_written_file_can_be_read_and_listed() -> None:
     with filesystem.put(f"{ROOT}/run/a.json") as file:
         file.write(b"text")
 
@@ -40,7 +40,7 @@ def test_what_was_put_is_there() -> None:
 
 
 def test_a_batch_whose_writer_fails_is_absent() -> None:
-    """Whether or not the store shows what was written so far, as this one does."""
+    """Some stores show an unfinished object, and the one in memory does."""
     path = f"{ROOT}/run/extract.ndjson.gz"
     with batch_file.writer(path) as batch:
         batch.write({"id": "first"})
@@ -59,7 +59,7 @@ def fail(path: str) -> None:
         raise ZeroDivisionError
 
 
-def test_what_is_not_there() -> None:
+def test_a_missing_file_has_no_size_and_cannot_be_read() -> None:
     assert filesystem.size(f"{ROOT}/nothing") is None
     assert filesystem.names(f"{ROOT}/nothing") == []
     filesystem.remove(f"{ROOT}/nothing")
@@ -67,7 +67,7 @@ def test_what_is_not_there() -> None:
         filesystem.get(f"{ROOT}/nothing")
 
 
-def test_a_batch_in_an_object_store() -> None:
+def test_a_batch_in_an_object_store_is_written_read_and_purged() -> None:
     path = f"{ROOT}/practice/run/location/extract.ndjson.gz"
     with batch_file.writer(path) as batch:
         batch.write({"id": "a"})
@@ -93,24 +93,24 @@ def _write(path: str, value: str = "x") -> None:
 
 
 @pytest.mark.parametrize("use", USES)
-@pytest.mark.parametrize("how", ["is a file", "cannot be made", "name is too long"])
-def test_a_staging_area_that_cannot_be_used_is_named_with_the_variable_that_names_it(
-    tmp_path: Path, use: str, how: str
+@pytest.mark.parametrize("problem", ["is a file", "cannot be made", "name is too long"])
+def test_the_error_about_an_unusable_staging_area_names_it_and_its_variable(
+    tmp_path: Path, use: str, problem: str
 ) -> None:
     (tmp_path / "file").write_text("")
     folder = {
         "is a file": str(tmp_path / "file"),
         "cannot be made": "/proc/ecw",
         "name is too long": str(tmp_path / ("x" * 300)),
-    }[how]
+    }[problem]
     with pytest.raises(ConfigurationError, match="staging area cannot be used") as caught:
         USES[use](folder)
     assert folder[:40] in str(caught.value)
     assert "ecw_staging" in caught.value.next_step
 
 
-def test_a_disk_that_is_full_is_worth_another_try_and_nothing_is_left(tmp_path: Path) -> None:
-    """A limit of the process stands for the disk's: both end a write in the middle."""
+def test_a_full_disk_is_a_retryable_error_and_leaves_no_file(tmp_path: Path) -> None:
+    """The process's file size limit simulates a full disk: both end a write in the middle."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
     try:
@@ -123,8 +123,8 @@ def test_a_disk_that_is_full_is_worth_another_try_and_nothing_is_left(tmp_path: 
     assert list((tmp_path / "run").iterdir()) == []
 
 
-def test_a_bucket_that_is_not_reached_is_named_without_secrets() -> None:
-    """s3fs and gcsfs raise PermissionError without a number."""
+def test_the_error_about_a_bucket_without_access_does_not_quote_its_key() -> None:
+    """s3fs and gcsfs raise PermissionError without an errno."""
     with (
         pytest.raises(ConfigurationError, match="s3://bucket/a") as caught,
         filesystem.explained("s3://key:hunter2@bucket/a"),
@@ -134,8 +134,8 @@ def test_a_bucket_that_is_not_reached_is_named_without_secrets() -> None:
 
 
 @pytest.mark.parametrize("path", ["s3://aws_default@bucket/ecw", "gs://bucket/ecw", "abfs://lake@bucket/ecw"])
-def test_a_store_whose_packages_are_missing_names_them(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether Airflow's provider is missing, or only the driver that it needs."""
+def test_the_error_about_missing_packages_of_a_store_names_them(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow's provider may be missing, or only the driver that it needs."""
     for conn_id in ("AWS_DEFAULT", "LAKE"):
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id}", "generic://")
     for driver in ("s3fs", "gcsfs", "adlfs"):
@@ -146,19 +146,19 @@ def test_a_store_whose_packages_are_missing_names_them(path: str, monkeypatch: p
     assert f'pip install "{package}"' in caught.value.next_step
 
 
-def test_keys_do_not_stand_in_the_address() -> None:
+def test_a_staging_url_with_a_key_is_refused_and_the_key_not_quoted() -> None:
     with pytest.raises(ConfigurationError, match="password") as caught:
         batch_file.open_folder("s3://AKIA:hunter2@bucket/run")
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_scheme_that_nobody_knows_is_refused_with_those_that_work() -> None:
+def test_the_error_about_an_unknown_scheme_names_a_known_one() -> None:
     with pytest.raises(ConfigurationError, match="nonsense://") as caught:
         batch_file.open_folder("nonsense://bucket/run")
     assert "s3://conn_id@bucket/prefix" in caught.value.next_step
 
 
-def test_a_file_among_the_folders_is_no_run_and_no_trouble(tmp_path: Path) -> None:
+def test_a_file_among_the_folders_of_runs_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "stray").write_text("")
     assert filesystem.names(str(tmp_path / "stray")) == []
     assert batch_file.read_json(f"{tmp_path}/stray/run.json") is None

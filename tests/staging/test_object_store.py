@@ -1,4 +1,4 @@
-"""S3 as a server speaks it: the address with its connection, what other workers write, what a killed one leaves."""
+"""Staging on an S3 server: the URL with its connection, files of other workers, uploads of killed workers."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ ROOT = f"s3://aws_test@{BUCKET}/ecw"
 
 
 def connection(endpoint: str) -> str:
-    """Return the connection to a server that speaks S3."""
+    """Return an Airflow connection to an S3 server."""
     extra = {"endpoint_url": endpoint, "region_name": "us-east-1", "config_kwargs": {"retries": {"max_attempts": 1}}}
     return json.dumps({"conn_type": "aws", "login": "test", "password": "test", "extra": extra})
 
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A bucket on this machine, and what another program sees in it."""
+    """Start an S3 server with a bucket, and return another program's client of it."""
     import boto3
     from airflow.sdk.io import store
     from moto.server import ThreadedMotoServer
@@ -35,7 +35,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     server.start()
     host, port = server.get_host_and_port()
     endpoint = f"http://{host}:{port}"
-    requests.post(f"{endpoint}/moto-api/reset", timeout=60)  # all servers of a process share what they hold
+    requests.post(f"{endpoint}/moto-api/reset", timeout=60)  # all servers of a process share their data
     monkeypatch.setenv("AIRFLOW_CONN_AWS_TEST", connection(endpoint))
     store._STORE_CACHE.clear()
     filesystem._require_connection.cache_clear()
@@ -53,7 +53,7 @@ def keys(other: Any) -> list[str]:
     return [each["Key"] for each in other.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
 
 
-def test_a_batch_is_written_and_read_through_the_connection_in_the_address(s3: Any) -> None:
+def test_a_batch_is_written_and_read_with_the_connection_of_the_url(s3: Any) -> None:
     path = f"{ROOT}/practice/run/patient/extract.ndjson.gz"
     records = [{"id": str(number)} for number in range(1000)]
     with batch_file.writer(path) as batch:
@@ -63,7 +63,7 @@ def test_a_batch_is_written_and_read_through_the_connection_in_the_address(s3: A
     assert keys(s3) == [f"ecw/practice/run/patient/extract.ndjson.gz{end}" for end in ("", ".manifest.json")]
 
 
-def test_what_another_worker_writes_and_removes_is_seen_at_once(s3: Any) -> None:
+def test_files_that_another_worker_writes_or_removes_are_visible_at_once(s3: Any) -> None:
     folder = f"{ROOT}/practice/run"
     batch_file.open_folder(folder)
     assert filesystem.names(folder) == ["run.json"]
@@ -83,26 +83,28 @@ def fail(path: str) -> None:
         raise ZeroDivisionError
 
 
-def test_a_write_that_fails_leaves_neither_object_nor_upload(s3: Any) -> None:
+def test_a_write_that_fails_leaves_no_object_and_no_upload(s3: Any) -> None:
     with pytest.raises(ZeroDivisionError):
         fail(f"{ROOT}/practice/run/large")
     assert keys(s3) == []
     assert s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
 
 
-def test_what_a_killed_worker_left_half_sent_goes_after_a_day(s3: Any) -> None:
+def test_unfinished_uploads_of_the_staging_area_are_aborted_after_a_day(s3: Any) -> None:
     for key in ("ecw/practice/run/large", "elsewhere/large"):
         s3.create_multipart_upload(Bucket=BUCKET, Key=key)
     batch_file.open_folder(f"{ROOT}/practice/run")
-    # moto says of every upload that it was begun in 2010
+    # moto gives every upload a start in 2010
     assert filesystem.abort_uploads(f"{ROOT}/practice", datetime(2010, 1, 1, tzinfo=UTC)) == 0
-    assert len(s3.list_multipart_uploads(Bucket=BUCKET)["Uploads"]) == 2, "it may be at work"
+    assert len(s3.list_multipart_uploads(Bucket=BUCKET)["Uploads"]) == 2, "a recent upload may still be running"
     assert batch_file.purge_daily(ROOT, 14) == 0, "no run was old"
-    left = s3.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
-    assert [upload["Key"] for upload in left] == ["elsewhere/large"], "only what is below the staging area"
+    remaining = s3.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
+    assert [upload["Key"] for upload in remaining] == ["elsewhere/large"], (
+        "only uploads of the staging area are aborted"
+    )
 
 
-def test_looking_every_half_hour_costs_a_few_requests_whatever_the_number_of_runs(
+def test_a_purge_without_old_runs_costs_few_requests_whatever_the_number_of_runs(
     s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from s3fs import S3FileSystem
@@ -110,29 +112,29 @@ def test_looking_every_half_hour_costs_a_few_requests_whatever_the_number_of_run
     for number in range(20):
         batch_file.open_folder(f"{ROOT}/practice/run{number}")
     assert batch_file.purge_daily(ROOT, 14) == 0
-    asked: list[str] = []
+    methods: list[str] = []
     real = S3FileSystem._call_s3
 
     async def counted(self: Any, method: str, *arguments: Any, **named: Any) -> Any:
-        asked.append(method)
+        methods.append(method)
         return await real(self, method, *arguments, **named)
 
     monkeypatch.setattr(S3FileSystem, "_call_s3", counted)
     assert batch_file.purge_daily(ROOT, 14) == 0
-    assert len(asked) <= 5, asked
+    assert len(methods) <= 5, methods
 
 
-def test_a_connection_that_airflow_does_not_have_is_named(s3: Any) -> None:
+def test_the_error_about_a_missing_connection_names_it(s3: Any) -> None:
     with pytest.raises(ConfigurationError, match="nowhere_default"):
         filesystem.names(f"s3://nowhere_default@{BUCKET}/ecw")
 
 
-def test_a_bucket_that_is_not_there_is_no_lost_staging_area(s3: Any) -> None:
+def test_a_missing_bucket_is_a_configuration_error(s3: Any) -> None:
     with pytest.raises(ConfigurationError, match="staging area cannot be used"):
         batch_file.open_folder("s3://aws_test@no-such-bucket/ecw/run")
 
 
-def test_a_store_that_does_not_answer_is_worth_another_try(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_does_not_answer_is_a_retryable_error(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.sdk.io import store
 
     monkeypatch.setenv("AIRFLOW_CONN_AWS_TEST", connection("http://127.0.0.1:9"))

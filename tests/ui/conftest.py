@@ -1,4 +1,4 @@
-"""The console's app without a server, asked by users of Airflow's simple auth manager."""
+"""The console's app without a server, with users of Airflow's simple auth manager."""
 
 from __future__ import annotations
 
@@ -19,38 +19,40 @@ from ecw.ui.access import HEADER
 from ecw.ui.app import app
 
 AsRole = Callable[..., "Client"]
-OURS = {HEADER: "1", "Sec-Fetch-Site": "same-origin"}
+CONSOLE_HEADERS = {HEADER: "1", "Sec-Fetch-Site": "same-origin"}
 
 
 @dataclass
 class Client:
-    """Asks an app; an action is sent as the console's own page sends it."""
+    """Sends requests to an app; a POST has the headers that the console's own page sends."""
 
     app: Any
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        return self._ask("GET", path, options)
+        return self._request("GET", path, options)
 
     def post(self, path: str, body: Any = None, headers: dict[str, str] | None = None) -> httpx.Response:
-        return self._ask("POST", path, {"json": body or {}, "headers": OURS if headers is None else headers})
+        return self._request(
+            "POST", path, {"json": body or {}, "headers": CONSOLE_HEADERS if headers is None else headers}
+        )
 
-    def _ask(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
-        async def ask() -> httpx.Response:
+    def _request(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
+        async def send() -> httpx.Response:
             async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://pages") as client:
                 return await client.request(method, path, **options)
 
-        return asyncio.run(ask())
+        return asyncio.run(send())
 
 
 @pytest.fixture(scope="session")
 def _rights(airflow_tables: None) -> None:
-    """Let Airflow's own auth manager decide, as its API server does; it looks into Airflow's own database."""
+    """Let Airflow's own auth manager decide, as its API server does; it reads Airflow's own database."""
     create_auth_manager()
 
 
 @pytest.fixture
 def as_role(_rights: None) -> Iterator[AsRole]:
-    """The app as a user of a role sees it: viewer, user, op, admin; None has a login and no role."""
+    """Return a function that makes a client with a role: viewer, user, op, admin; None is a login without a role."""
 
     apps = []
 
@@ -66,6 +68,6 @@ def as_role(_rights: None) -> Iterator[AsRole]:
 
 @pytest.fixture
 def console(crm_url: str, crm_engine: Engine, as_role: AsRole, monkeypatch: pytest.MonkeyPatch) -> Client:
-    """The console over an empty CRM, for somebody who may do everything."""
+    """Return a client of the console with an empty CRM, for a user with all rights."""
     monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
     return as_role("admin")

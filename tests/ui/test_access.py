@@ -1,4 +1,4 @@
-"""Every route asks for a login and for its rights, whoever adds it: the tests walk through the app's own list."""
+"""Every route needs a login and its rights: the tests go through the app's own list of routes, so new ones count."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from ecw.ui.access import (
     may_see_values,
 )
 from ecw.ui.app import app
-from tests.ui.conftest import OURS, AsRole, Client
+from tests.ui.conftest import CONSOLE_HEADERS, AsRole, Client
 
 # The files are program text without data: a login is enough. The published keys are public.
 FILES = {route.path for route in static_files.router.routes if isinstance(route, APIRoute)}
 ROUTES = [route for route in app.routes if route is not jwks.route]
-# The rights by themselves, whatever the pages use of them today.
+# An app that tests the rights by themselves, independent of the pages that use them today.
 PROBE = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
 
@@ -40,8 +40,8 @@ def probed() -> str:
 
 
 @dataclass(frozen=True)
-class Ask:
-    """A request to a route, its path filled in."""
+class RouteCall:
+    """A request to a route, with its path filled in."""
 
     app: FastAPI
     route: APIRoute
@@ -59,8 +59,8 @@ class Ask:
         return f"{self.method} {self.route.path}"
 
 
-ASKS = [
-    Ask(of, route, method)
+CALLS = [
+    RouteCall(of, route, method)
     for of, routes in ((app, ROUTES), (PROBE, PROBE.routes))
     for route in routes
     if isinstance(route, APIRoute)
@@ -68,55 +68,55 @@ ASKS = [
 ]
 
 
-def answer(client: Client, ask: Ask) -> int:
-    return (client.post(ask.path) if ask.method == "POST" else client.get(ask.path)).status_code
+def status_of(client: Client, call: RouteCall) -> int:
+    return (client.post(call.path) if call.method == "POST" else client.get(call.path)).status_code
 
 
-def test_every_route_is_one_that_these_tests_see() -> None:
-    assert len(ASKS) > 3
+def test_these_tests_cover_every_route() -> None:
+    assert len(CALLS) > 3
     assert all(isinstance(route, APIRoute) for route in ROUTES)
 
 
-@pytest.mark.parametrize("ask", ASKS, ids=str)
-def test_without_a_login_it_is_401(ask: Ask) -> None:
-    assert answer(Client(ask.app), ask) == 401
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_a_request_without_a_login_is_401(call: RouteCall) -> None:
+    assert status_of(Client(call.app), call) == 401
 
 
-@pytest.mark.parametrize("ask", ASKS, ids=str)
-def test_a_login_without_rights_is_403(ask: Ask, as_role: AsRole) -> None:
-    assert answer(as_role(None, ask.app), ask) == (200 if ask.route.path in FILES else 403)
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_a_request_without_rights_is_403(call: RouteCall, as_role: AsRole) -> None:
+    assert status_of(as_role(None, call.app), call) == (200 if call.route.path in FILES else 403)
 
 
-def test_who_has_the_rights_gets_in(as_role: AsRole) -> None:
+def test_a_user_with_the_rights_is_served(as_role: AsRole) -> None:
     assert as_role("op", PROBE).post("/probe/values").json() == "done"
     assert as_role("user", PROBE).post("/probe/act").json() == "done"
 
 
-@pytest.mark.parametrize("ask", ASKS, ids=str)
-def test_each_route_names_its_rights(ask: Ask) -> None:
-    """Reading needs the right to read; a POST comes from the console's page, and acts by a DAG or shows values."""
-    assert ask.method in ("GET", "POST")
-    reads = may_read in ask.rights or allowed in ask.rights
-    assert reads != (ask.route.path in FILES and logged_in in ask.rights)
-    assert ask.method == "GET" or may_read in ask.rights
-    acts = [right for right in ask.rights if isinstance(right, MayAct)]
-    assert (from_this_page in ask.rights) == (ask.method == "POST")
-    assert bool(acts or may_see_values in ask.rights) >= (ask.method == "POST")
-    assert ask.method == "POST" or not acts
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_each_route_names_its_rights(call: RouteCall) -> None:
+    """A GET needs the right to read; a POST must come from the console's page, and acts by a DAG or shows values."""
+    assert call.method in ("GET", "POST")
+    reads = may_read in call.rights or allowed in call.rights
+    assert reads != (call.route.path in FILES and logged_in in call.rights)
+    assert call.method == "GET" or may_read in call.rights
+    acts = [right for right in call.rights if isinstance(right, MayAct)]
+    assert (from_this_page in call.rights) == (call.method == "POST")
+    assert bool(acts or may_see_values in call.rights) >= (call.method == "POST")
+    assert call.method == "POST" or not acts
 
 
-@pytest.mark.parametrize("ask", [ask for ask in ASKS if ask.method == "POST"], ids=str)
-def test_a_viewer_may_not_act(ask: Ask, as_role: AsRole) -> None:
-    assert answer(as_role("viewer", ask.app), ask) == 403
+@pytest.mark.parametrize("call", [call for call in CALLS if call.method == "POST"], ids=str)
+def test_a_viewer_may_not_act(call: RouteCall, as_role: AsRole) -> None:
+    assert status_of(as_role("viewer", call.app), call) == 403
 
 
-@pytest.mark.parametrize("ask", [ask for ask in ASKS if may_see_values in ask.rights], ids=str)
+@pytest.mark.parametrize("call", [call for call in CALLS if may_see_values in call.rights], ids=str)
 @pytest.mark.parametrize("role", ["viewer", "user"])
-def test_values_are_for_those_who_may_edit_the_crms_connection(ask: Ask, role: str, as_role: AsRole) -> None:
-    assert answer(as_role(role, ask.app), ask) == 403
+def test_values_need_the_right_to_edit_the_crms_connection(call: RouteCall, role: str, as_role: AsRole) -> None:
+    assert status_of(as_role(role, call.app), call) == 403
 
 
-@pytest.mark.parametrize("ask", [ask for ask in ASKS if ask.method == "POST"], ids=str)
+@pytest.mark.parametrize("call", [call for call in CALLS if call.method == "POST"], ids=str)
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -124,15 +124,17 @@ def test_values_are_for_those_who_may_edit_the_crms_connection(ask: Ask, role: s
         ({HEADER: "1", "Sec-Fetch-Site": "cross-site"}, 403),
         ({HEADER: "1", "Sec-Fetch-Site": "same-site"}, 403),
         ({HEADER: "1", "Origin": "https://elsewhere.example"}, 403),
-        (OURS | {"Content-Type": "text/plain"}, 415),
+        (CONSOLE_HEADERS | {"Content-Type": "text/plain"}, 415),
     ],
 )
-def test_another_sites_request_is_refused(ask: Ask, headers: dict[str, str], status: int, as_role: AsRole) -> None:
-    assert as_role("admin", ask.app).post(ask.path, headers=headers).status_code == status
+def test_a_request_of_another_site_is_refused(
+    call: RouteCall, headers: dict[str, str], status: int, as_role: AsRole
+) -> None:
+    assert as_role("admin", call.app).post(call.path, headers=headers).status_code == status
 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/redoc"])
-def test_there_are_no_pages_about_the_api(path: str) -> None:
+def test_the_documentation_pages_of_the_api_are_off(path: str) -> None:
     assert Client(app).get(path).status_code == 404
 
 
@@ -140,14 +142,14 @@ def test_there_are_no_pages_about_the_api(path: str) -> None:
     ("role", "act", "values"),
     [("viewer", [], False), ("user", ["ecw_pull", "ecw_push_patients", "ecw_replay"], False)],
 )
-def test_me_names_the_rights(role: str, act: list[str], values: bool, as_role: AsRole) -> None:
+def test_the_route_me_returns_the_user_s_rights(role: str, act: list[str], values: bool, as_role: AsRole) -> None:
     rights = {"practice": "", "suffix": "", "crm": "crm_default", "act": act, "values": values}
     assert as_role(role).get("/api/me").json() == {"name": "uma", "practices": [rights]}
     assert as_role("op").get("/api/me").json()["practices"][0]["values"] is True
 
 
 @pytest.mark.parametrize("path", ["/api/me", "/quality/run?run_id=%00", "/static/console.js", "/api/nowhere"])
-def test_every_answer_has_strict_headers(path: str, as_role: AsRole) -> None:
+def test_every_response_has_the_security_headers(path: str, as_role: AsRole) -> None:
     headers = as_role("viewer").get(path).headers
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert "frame-ancestors 'self'" in headers["Content-Security-Policy"]
@@ -160,7 +162,9 @@ def test_no_other_file_is_served(path: str, as_role: AsRole) -> None:
     assert as_role("admin").get(path).status_code == 404
 
 
-def test_a_crm_that_is_not_there_is_named_with_the_next_step(as_role: AsRole, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_crm_connection_is_an_error_with_the_next_step(
+    as_role: AsRole, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "http", "host": "nowhere"}))
     answer = as_role("viewer").get("/api/status")
     assert answer.status_code == 500

@@ -1,6 +1,6 @@
-"""Rights to one practice open that practice alone: every route, by Airflow's FAB auth manager with rights per DAG.
+"""Rights to one practice show that practice only: every route, with Airflow's FAB auth manager and rights per DAG.
 
-NORTH1 and SOUTH2 share a CRM, EAST3 has one of its own. Whatever is not NORTH1's has a mark in its ids and words.
+NORTH1 and SOUTH2 share a CRM, EAST3 has its own. All ids and texts of the other practices contain a mark.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from tests.ui.conftest import Client
 
 MARK = "theirs-"
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
-THEIRS = {"SOUTH2": "south", "EAST3": "east"}  # the code, and what the DAG ids end with
+OTHERS = {"SOUTH2": "south", "EAST3": "east"}  # the code, and the end of the DAG ids
 DAGS = ("ecw_pull", "ecw_push_patients", "ecw_replay")
 FILES = {route.path for route in static_files.router.routes if isinstance(route, APIRoute)}
 ROUTES = [each for each in app.routes if each is not jwks.route and isinstance(each, APIRoute)]
 GETS = [route.path for route in ROUTES if "GET" in route.methods and route.path not in FILES]
 POSTS = [route.path for route in ROUTES if "POST" in route.methods]
-ABOUT_ALL = {"/api/me", "/quality/run"}  # what says of no practice which it is about
-# Nothing that is invented here is marked in these: counts alone, or empty without a record or a check.
+ABOUT_ALL = {"/api/me", "/quality/run"}  # routes without a practice of their own
+# Answers without a marked text: only counts, or empty because the record or check does not exist here.
 NO_MARK = {
     *("/api/quality", "/api/rejects/groups", "/api/mappings", "/quality/run"),
     *("/api/records", "/api/records/related", "/api/records/story"),
@@ -65,7 +65,7 @@ def fab() -> Iterator[Users]:
 
 @pytest.fixture(scope="module")
 def clinics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """Two CRMs with three practices, and a fourth, OLD9, that no connection has; gives the shared CRM."""
+    """Yield the shared CRM of two CRMs with three practices; it also has OLD9, a practice without a connection."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         yield from _clinics(tmp_path_factory.mktemp("clinics"), monkeypatch)
 
@@ -91,12 +91,12 @@ def _clinics(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
             columns = "INSERT INTO patient (id, ecw_id, ecw_practice, last_name) VALUES (:id, :ecw_id, :code, :name)"
             connection.execute(text(columns), row)
     for name, url in (("crm_default", crm_url), ("crm_east", east_url)):
-        said = {"conn_type": "generic", "extra": {"url": url}}
-        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(said))
-    for name, code in (("north", "NORTH1"), *((name, code) for code, name in THEIRS.items())):
+        document = {"conn_type": "generic", "extra": {"url": url}}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(document))
+    for name, code in (("north", "NORTH1"), *((name, code) for code, name in OTHERS.items())):
         extra = {"calls_per_minute": len(name) * 10, "client_secret": uuid4().hex}
-        said = {"conn_type": "ecw", "host": host(code), "login": "c", "extra": extra}
-        monkeypatch.setenv(f"AIRFLOW_CONN_ECW_{name.upper()}", json.dumps(said))
+        document = {"conn_type": "ecw", "host": host(code), "login": "c", "extra": extra}
+        monkeypatch.setenv(f"AIRFLOW_CONN_ECW_{name.upper()}", json.dumps(document))
     file = folder / "practices.yaml"
     file.write_text("practices: {north: {}, south: {}, east: {crm_connection: crm_east, schedule: '0 6 * * *'}}\n")
     monkeypatch.setenv("ECW_PRACTICES", str(file))
@@ -110,7 +110,7 @@ def host(code: str) -> str:
 
 
 def _mark(connection: Connection, code: str) -> None:
-    """Mark the ids and words of a practice's bookkeeping."""
+    """Mark the ids and texts in the project's own tables of a practice."""
     words = {"ecw_id", "crm_id", "run_id", "first_run", "last_run", "reason", "message", "patient"}
     for table in (t.ecw_run, t.ecw_journal, t.ecw_push_item, t.ecw_reject, t.ecw_conflict, t.ecw_intent, t.ecw_checked):
         marked = {
@@ -128,31 +128,31 @@ def client_of(user: Any, monkeypatch: pytest.MonkeyPatch) -> Client:
 
 @pytest.fixture
 def north(clinics: Engine, fab: Users, monkeypatch: pytest.MonkeyPatch) -> Client:
-    """The console for somebody with every right to NORTH1, and none to another practice."""
+    """Return a client of the console for a user with all rights to NORTH1 and none to another practice."""
     rights = [right for dag in DAGS for right in of_dag(f"{dag}__north", trigger=True)]
     return client_of(fab.with_rights([*rights, *SEE_VALUES]), monkeypatch)
 
 
 def contents(engine: Engine) -> dict[str, list[Any]]:
-    """Return all rows of the bookkeeping that are not NORTH1's."""
-    found = {}
+    """Return all rows of the project's own tables that belong to another practice than NORTH1."""
+    rows_of_tables = {}
     everything = MetaData()
     with reading(engine) as connection:
         everything.reflect(connection)
         for table in everything.sorted_tables:
             if "practice" in table.c:
                 rows = connection.execute(select(table).where(table.c.practice != "NORTH1"))
-                found[table.name] = sorted(map(repr, rows))
-    return found
+                rows_of_tables[table.name] = sorted(map(repr, rows))
+    return rows_of_tables
 
 
 def leaks(answer: Any, sent: dict[str, Any]) -> list[str]:
-    """Return what of another practice an answer holds, beside what was sent to it."""
-    told = answer.text
+    """Return the marks of other practices in an answer, without those that were sent in the request."""
+    text = answer.text
     for value in sent.values():
         if isinstance(value, str) and value:
-            told = told.replace(value, "")
-    return [word for word in (MARK, *THEIRS, *(f"__{name}" for name in THEIRS.values()), "OLD9") if word in told]
+            text = text.replace(value, "")
+    return [word for word in (MARK, *OTHERS, *(f"__{name}" for name in OTHERS.values()), "OLD9") if word in text]
 
 
 def test_there_are_routes_and_each_that_acts_has_its_body_here() -> None:
@@ -161,20 +161,22 @@ def test_there_are_routes_and_each_that_acts_has_its_body_here() -> None:
 
 
 @pytest.mark.parametrize("path", GETS)
-def test_reading_is_of_ones_own_practice(path: str, north: Client, fab: Users, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_reads_only_the_own_practice(
+    path: str, north: Client, fab: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sent = dict(SENT)
-    for asked in ({}, {"practice": "NORTH1"}, {"practice": "NORTH1"} | sent):
-        answer = north.get(path, params=asked)
+    for params in ({}, {"practice": "NORTH1"}, {"practice": "NORTH1"} | sent):
+        answer = north.get(path, params=params)
         assert answer.status_code in (200, 400, 422), answer.text
-        assert leaks(answer, asked) == []
-    for code, name in THEIRS.items():
-        asked = {"practice": code, "dag_id": f"ecw_pull__{name}"} | sent
-        answer = north.get(path, params=asked)
+        assert leaks(answer, params) == []
+    for code, name in OTHERS.items():
+        params = {"practice": code, "dag_id": f"ecw_pull__{name}"} | sent
+        answer = north.get(path, params=params)
         assert answer.status_code == (200 if path == "/api/me" else 403), answer.text
-        assert leaks(answer, asked) == []
-        # Whoever has the rights to that practice finds it there, so that what is not found above could be.
-        theirs = client_of(fab.with_rights(of_dag(f"ecw_pull__{name}")), monkeypatch)
-        answer = theirs.get(path, params={"practice": code, "dag_id": f"ecw_pull__{name}"})
+        assert leaks(answer, params) == []
+        # A user with the rights to that practice gets it, so the route does have something to hide.
+        other = client_of(fab.with_rights(of_dag(f"ecw_pull__{name}")), monkeypatch)
+        answer = other.get(path, params={"practice": code, "dag_id": f"ecw_pull__{name}"})
         assert answer.status_code in (200, 400, 422)
         assert path in NO_MARK or answer.status_code != 200 or leaks(answer, {})
         north = client_of(fab.with_rights(of_dag("ecw_pull__north")), monkeypatch)
@@ -182,9 +184,9 @@ def test_reading_is_of_ones_own_practice(path: str, north: Client, fab: Users, m
 
 
 @pytest.mark.parametrize("path", POSTS)
-def test_acting_and_values_are_of_ones_own_practice(path: str, north: Client, clinics: Engine) -> None:
+def test_a_user_acts_and_sees_values_only_in_the_own_practice(path: str, north: Client, clinics: Engine) -> None:
     before = contents(clinics)
-    for code in (*THEIRS, "OLD9", "NOBODY"):
+    for code in (*OTHERS, "OLD9", "NOBODY"):
         answer = north.post(path, BODIES[path] | {"practice": code})
         assert answer.status_code == 403
         assert leaks(answer, {"practice": code}) == []
@@ -196,19 +198,19 @@ def test_acting_and_values_are_of_ones_own_practice(path: str, north: Client, cl
 
 
 @pytest.mark.parametrize("path", POSTS)
-@pytest.mark.parametrize("said", [{}, {"practice": ""}, {"practice": ["SOUTH2"]}, {"practice": "NORTH1\0"}])
-def test_an_action_that_names_no_practice_does_nothing(
-    path: str, said: dict[str, Any], north: Client, clinics: Engine
+@pytest.mark.parametrize("practice", [{}, {"practice": ""}, {"practice": ["SOUTH2"]}, {"practice": "NORTH1\0"}])
+def test_an_action_without_a_practice_is_refused(
+    path: str, practice: dict[str, Any], north: Client, clinics: Engine
 ) -> None:
-    assert north.post(path, BODIES[path] | said).status_code in (400, 422)
+    assert north.post(path, BODIES[path] | practice).status_code in (400, 422)
 
 
-def test_values_of_a_shared_table_are_found_by_their_practice(north: Client, clinics: Engine) -> None:
-    found = [
+def test_a_search_in_a_shared_table_finds_only_rows_of_the_practice(north: Client, clinics: Engine) -> None:
+    records = [
         north.post("/api/records/search", {"practice": "NORTH1", "resource": "patient", "text": name}).json()["records"]
         for name in ("Ours", f"{MARK}Secret", f"{MARK}Nobody")
     ]
-    assert [[one["crm_id"] for one in each] for each in found] == [["1"], [], []]
+    assert [[one["crm_id"] for one in each] for each in records] == [["1"], [], []]
     sides = [
         north.post("/api/sides", {"practice": "NORTH1", "crm_id": crm_id, "ecw_ids": []}).text
         for crm_id in ("1", "2", "3")
@@ -217,7 +219,7 @@ def test_values_of_a_shared_table_are_found_by_their_practice(north: Client, cli
     assert not any(MARK in each for each in sides)
 
 
-def test_a_page_shows_ones_own_practice_with_its_own_dags(north: Client) -> None:
+def test_pages_show_the_own_practice_and_its_dags(north: Client) -> None:
     [rights] = north.get("/api/me").json()["practices"]
     assert rights == {
         "practice": "NORTH1",
@@ -239,7 +241,7 @@ def test_a_page_shows_ones_own_practice_with_its_own_dags(north: Client) -> None
     assert north.get("/api/practices").json() == {"practice": "NORTH1", "practices": ["NORTH1"], "ran": True}
 
 
-def test_reading_one_practice_alone_lets_nobody_act(
+def test_the_right_to_read_a_practice_is_no_right_to_act(
     clinics: Engine, fab: Users, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = client_of(fab.with_rights(of_dag("ecw_pull__north")), monkeypatch)
@@ -253,7 +255,7 @@ def test_reading_one_practice_alone_lets_nobody_act(
         assert page.post(path, BODIES[path] | {"practice": "NORTH1"}).status_code == 403
 
 
-def test_who_may_read_all_practices_sees_each_in_its_own_crm(
+def test_a_user_with_all_practices_reads_each_from_its_own_crm(
     clinics: Engine, fab: Users, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = client_of(fab.of_role("Admin"), monkeypatch)

@@ -1,4 +1,4 @@
-"""The API of the Integration Logs: bounded, plain about what is wrong, safe in a spreadsheet."""
+"""The API of the Integration Logs: bounded input, clear errors, and a CSV that is safe in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def filled(console: Client, crm_engine: Engine) -> Client:
     return console
 
 
-def test_runs_come_first_then_their_entries(filled: Client) -> None:
+def test_runs_are_listed_with_the_number_of_their_entries(filled: Client) -> None:
     page = filled.get("/api/logs/runs", params={"limit": 5}).json()
     assert len(page["runs"]) == 5
     assert page["next"]
@@ -41,12 +41,12 @@ def test_runs_come_first_then_their_entries(filled: Client) -> None:
     assert next(entry for entry in entries if entry["outcome"] == "done")["message"] == "200 OK"
 
 
-def test_decisions_between_runs_have_a_place(filled: Client) -> None:
+def test_decisions_without_a_run_are_listed(filled: Client) -> None:
     [entry] = filled.get("/api/logs", params={"run": "-"}).json()["entries"]
     assert (entry["direction"], entry["decided_by"], entry["after"]) == ("decision", "anna", "pat-4")
 
 
-def test_a_practice_is_asked_for_or_the_first_one(filled: Client) -> None:
+def test_the_first_practice_is_the_default(filled: Client) -> None:
     first = filled.get("/api/logs", params={"limit": 1}).json()
     assert first == filled.get("/api/logs", params={"limit": 1, "practice": "P1"}).json()
     assert first != filled.get("/api/logs", params={"limit": 1, "practice": "P2"}).json()
@@ -56,33 +56,33 @@ def test_a_practice_is_asked_for_or_the_first_one(filled: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "says"),
+    ("params", "message"),
     [
         ({"start": "yesterday"}, "start: write a time with its zone"),
         ({"end": "2026-11-25T10:00"}, "end: write a time with its zone"),
-        ({"cursor": "nonsense"}, "cursor: take it from the page before"),
-        ({"cursor": "2026-11-25T10:00:00 a b"}, "cursor: take it from the page before"),
+        ({"cursor": "nonsense"}, "cursor: take it from the previous page"),
+        ({"cursor": "2026-11-25T10:00:00 a b"}, "cursor: take it from the previous page"),
         ({"resource": "patients"}, "use practitioner, location"),
     ],
 )
-def test_what_cannot_be_read_is_named(filled: Client, asked: dict[str, str], says: str) -> None:
-    answer = filled.get("/api/logs", params=asked)
+def test_an_invalid_parameter_is_named(filled: Client, params: dict[str, str], message: str) -> None:
+    answer = filled.get("/api/logs", params=params)
     assert answer.status_code == 400
-    assert says in answer.json()["detail"]
+    assert message in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("asked", [{"limit": 201}, {"limit": 0}, {"run": "x" * 251}, {"record": "x" * 129}])
-def test_what_is_sent_is_bounded(console: Client, asked: dict[str, str]) -> None:
-    assert console.get("/api/logs", params=asked).status_code == 422
+@pytest.mark.parametrize("params", [{"limit": 201}, {"limit": 0}, {"run": "x" * 251}, {"record": "x" * 129}])
+def test_parameters_have_bounds(console: Client, params: dict[str, str]) -> None:
+    assert console.get("/api/logs", params=params).status_code == 422
 
 
-def test_a_records_entries_are_not_grouped(filled: Client) -> None:
+def test_the_entries_of_a_record_are_not_grouped_by_run(filled: Client) -> None:
     assert filled.get("/api/logs/runs", params={"record": "1"}).status_code == 400
     entries = filled.get("/api/logs", params={"record": "pat-1", "limit": 200}).json()["entries"]
     assert {entry["ecw_id"] for entry in entries} == {"pat-1"}
 
 
-def test_the_csv_has_what_is_filtered_and_no_formula(filled: Client, crm_engine: Engine) -> None:
+def test_the_csv_has_the_filtered_entries_and_no_formula(filled: Client, crm_engine: Engine) -> None:
     with crm_engine.begin() as connection:
         connection.execute(
             insert(ecw_journal).values(
@@ -98,7 +98,9 @@ def test_the_csv_has_what_is_filtered_and_no_formula(filled: Client, crm_engine:
     assert len(rows) == 1 + 3
     assert ("'=HYPERLINK(1)", "'-1+2") in {(row["message"], row["ecw_id"]) for row in rows}
     whole = filled.get("/api/logs/csv").text.splitlines()
-    assert len(whole) == 1 + 70 + 20 + 11 * 29 + 3 * 6 + 1 + 1  # first load, later runs, pushes, the decision, ours
+    assert (
+        len(whole) == 1 + 70 + 20 + 11 * 29 + 3 * 6 + 1 + 1
+    )  # first load, later runs, pushes, the decision, this test's entry
 
 
 def test_empty_logs_are_empty_pages(console: Client) -> None:

@@ -1,4 +1,4 @@
-"""Mappings in the API: a table of each, how far the crosswalks reach, and a trial that keeps nothing."""
+"""Mappings in the API: a table of each, the state of the crosswalks, and a trial that stores nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.ui.conftest import AsRole, Client
 
 @pytest.fixture
 def page(pull: Any, as_role: AsRole, monkeypatch: pytest.MonkeyPatch) -> Client:
-    """The console over the connections of the pulls."""
+    """Return a client of the console with the connections of the pulls."""
     for name in ("ECW", "CRM"):
         monkeypatch.setenv(f"AIRFLOW_CONN_{name}_DEFAULT", os.environ[f"AIRFLOW_CONN_{name}_TEST"])
     return as_role("admin")
@@ -24,17 +24,15 @@ def page(pull: Any, as_role: AsRole, monkeypatch: pytest.MonkeyPatch) -> Client:
 def test_every_mapping_is_a_table(page: Client, sandbox: Any) -> None:
     practice = {"practice": practice_of(sandbox.base_url)}
     for resource in RESOURCES:
-        found = page.get("/api/mappings", params=practice | {"resource": resource}).json()
-        assert found["mapping"]["resource"] == resource
-        assert len(found["mapping"]["columns"]) > 3
-        assert found["mapping"]["excluded"]
-        used = {one["crosswalk"] for one in found["mapping"]["columns"] if one["crosswalk"]}
-        assert {one["name"] for one in found["crosswalks"]} == used
+        answer = page.get("/api/mappings", params=practice | {"resource": resource}).json()
+        assert answer["mapping"]["resource"] == resource
+        assert len(answer["mapping"]["columns"]) > 3
+        assert answer["mapping"]["excluded"]
+        used = {one["crosswalk"] for one in answer["mapping"]["columns"] if one["crosswalk"]}
+        assert {one["name"] for one in answer["crosswalks"]} == used
 
 
-def test_a_code_that_a_crosswalk_lacks_is_counted_where_it_holds_records_back(
-    page: Client, pull: Any, sandbox: Any
-) -> None:
+def test_records_with_an_unmapped_code_are_counted_at_the_crosswalk(page: Client, pull: Any, sandbox: Any) -> None:
     [patient, other, *_] = sandbox.records("Patient")
     sandbox.put(patient | {"gender": "x-unheard-of"})
     sandbox.put(other | {"gender": "male"})
@@ -42,8 +40,8 @@ def test_a_code_that_a_crosswalk_lacks_is_counted_where_it_holds_records_back(
     practice = {"practice": practice_of(sandbox.base_url)}
     crosswalks = page.get("/api/mappings", params=practice).json()["crosswalks"]
     assert (crosswalks[0]["name"], crosswalks[0]["held_back"]) == ("gender", 1)
-    asked = practice | {"resource": "patient", "rule": "unmapped code"}
-    assert len(page.get("/api/rejects", params=asked).json()["rejects"]) == 1
+    params = practice | {"resource": "patient", "rule": "unmapped code"}
+    assert len(page.get("/api/rejects", params=params).json()["rejects"]) == 1
     programs = page.get("/api/mappings", params=practice | {"resource": "encounter"}).json()["crosswalks"][0]
     [(listed,)] = [row.values() for row in pull.rows("SELECT count(*) FROM location WHERE active")]
     assert (programs["name"], programs["unmapped"], len(programs["missing"])) == (
@@ -53,7 +51,7 @@ def test_a_code_that_a_crosswalk_lacks_is_counted_where_it_holds_records_back(
     )
 
 
-def test_a_record_is_tried_by_id_and_as_json(page: Client, sandbox: Any) -> None:
+def test_a_trial_takes_an_id_or_json(page: Client, sandbox: Any) -> None:
     practice = {"practice": practice_of(sandbox.base_url), "resource": "patient"}
     patient = next(one for one in sandbox.records("Patient") if one.get("birthDate"))
     by_id = page.post("/api/mappings/try", practice | {"ecw_id": patient["id"]}).json()
@@ -66,7 +64,7 @@ def test_a_record_is_tried_by_id_and_as_json(page: Client, sandbox: Any) -> None
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "record",
     [
         {},
         {"ecw_id": "a", "json_text": "{}"},
@@ -75,7 +73,7 @@ def test_a_record_is_tried_by_id_and_as_json(page: Client, sandbox: Any) -> None
         {"json_text": '{"resourceType": "Observation", "note": "Kowalczyk"}'},
     ],
 )
-def test_what_is_no_record_is_refused_without_repeating_it(page: Client, sandbox: Any, asked: dict[str, str]) -> None:
-    answer = page.post("/api/mappings/try", {"practice": practice_of(sandbox.base_url), "resource": "patient"} | asked)
+def test_an_invalid_record_is_refused_without_quoting_it(page: Client, sandbox: Any, record: dict[str, str]) -> None:
+    answer = page.post("/api/mappings/try", {"practice": practice_of(sandbox.base_url), "resource": "patient"} | record)
     assert answer.status_code == 400
     assert "Kowalczyk" not in answer.text

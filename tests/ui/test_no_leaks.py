@@ -1,6 +1,6 @@
-"""Pages without the right to see values, and metrics, hold no value: every GET route of the app, as it lists them.
+"""Without the right to see values, pages hold no value, and neither do metrics: the tests call every GET route.
 
-The practice is one in which everything is marked; runs of pull and push have failed in it in each of their ways.
+All values of the practice are marked, and runs of the pull and the push have failed in every way.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from tests.fixtures.pulling import WITHOUT_WAITING, Pulling, connect
 from tests.fixtures.sandbox import RunningSandbox
 from tests.push.conftest import crm, run  # noqa: F401 - fixtures
 from tests.push.names import NAMES, person
-from tests.reports.test_metrics import Kept, kept  # noqa: F401 - a fixture
+from tests.reports.test_metrics import Recorder, recorder  # noqa: F401 - a fixture
 from tests.ui.conftest import AsRole, Client
 
 VALUES = (*MARKS, *NAMES, "Topeka", "9135552003")  # eCW's, and those that only the CRM has
-# Of a parameter that a page can do without. What must be given, and what names a record or a run, comes from the CRM.
+# Optional parameters. The values of required ones, and those that name a record or a run, come from the CRM.
 WITHOUT = {"task_id", "dag_id", "column", "cursor", "limit", "start", "end", "direction", "outcome", "code", "run"}
 STATES = ("open", "dismissed", "resolved")
 
 
 def is_plain(patient: dict[str, Any]) -> bool:
-    """Return True if nothing of the patient is odd: one name, the present one, and in use."""
+    """Return True if the patient is active and has exactly one name, the usual one."""
     names = patient.get("name", [])
     return patient.get("active") is not False and len(names) == 1 and names[0].get("use") == "usual"
 
@@ -60,7 +60,7 @@ def disturbed(
     keys: Keys,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Pulling:
-    """A practice whose runs failed: records rejected and refused, a run ended by eCW's answer, conflicts, held."""
+    """Return pulls of a practice with failed runs: rejected and refused records, conflicts, held patients."""
     first, second, *_ = sandbox.records("Patient")
     sandbox.put({**first, "birthDate": "1870-01-02"})
     sandbox.put({**second, "gender": {"not": "FHIR"}})
@@ -73,15 +73,15 @@ def disturbed(
         pull.resource(begun, name)
     steps.summary(begun)
 
-    # Both sides change a name; a row is used for somebody else; one cannot be sent; one is refused.
+    # Both sides change a name; a row gets another person; one patient cannot be sent; one is refused.
     linked = pull.rows("SELECT crm_id, ecw_id FROM ecw_link WHERE resource = 'patient' ORDER BY ecw_id")
     plain = [row for row in linked if is_plain(sandbox.record("Patient", row["ecw_id"]))]
     crm.edit(plain[0]["crm_id"], last_name=NAMES[1])
     crm.edit(plain[1]["crm_id"], **person(2) | {"identifier": None, "gender": "Female", "first_name": "Xenia"})
     crm.add(**person(3), gender="Other")
     crm.add(**person(4))
-    there = sandbox.record("Patient", plain[0]["ecw_id"])
-    sandbox.put({**there, "name": [{**there["name"][0], "family": "Another"}]})
+    patient = sandbox.record("Patient", plain[0]["ecw_id"])
+    sandbox.put({**patient, "name": [{**patient["name"][0], "family": "Another"}]})
     marking.answer(f"POST .*/fhir/{marking.practice_path}$", 422)
     pushed = run.begin()
     with suppress(EcwError):
@@ -94,13 +94,13 @@ def disturbed(
         pull.resource(begun, "practitioner")
     pull.resource(begun, "patient")
     steps.summary(begun)
-    found = {name: pull.rows(f"SELECT * FROM {name}") for name in ("ecw_reject", "ecw_conflict", "ecw_push_item")}  # noqa: S608
-    assert all(found.values()), {name: len(rows) for name, rows in found.items()}
+    counts = {name: pull.rows(f"SELECT * FROM {name}") for name in ("ecw_reject", "ecw_conflict", "ecw_push_item")}  # noqa: S608
+    assert all(counts.values()), {name: len(rows) for name, rows in counts.items()}
     return pull
 
 
 def parameters(of: Dependant) -> Iterator[tuple[str, bool]]:
-    """Yield the names of a route's parameters, those of its models too, and whether they must be given."""
+    """Yield the names of a route's parameters, also of its models, and True for each required one."""
     for field in (*of.query_params, *of.path_params):
         kind = field.field_info.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -114,7 +114,7 @@ def parameters(of: Dependant) -> Iterator[tuple[str, bool]]:
 
 
 def situations(pull: Pulling) -> list[dict[str, str]]:
-    """Return whom and what pages can be asked about: records of every resource, what failed first, and the runs."""
+    """Return values for the parameters of pages: records of every resource, failed ones first, and runs."""
     [practice] = {row["practice"] for row in pull.rows("SELECT practice FROM ecw_link")}
     records = pull.rows(
         "SELECT resource, ecw_id, NULL AS crm_id FROM ecw_reject "
@@ -125,45 +125,45 @@ def situations(pull: Pulling) -> list[dict[str, str]]:
     runs = [
         row["run_id"] for row in pull.rows("SELECT DISTINCT run_id FROM ecw_run UNION SELECT run_id FROM ecw_push_item")
     ]
-    found: list[dict[str, str]] = [{"practice": practice, "path": "console.js"}]
+    values: list[dict[str, str]] = [{"practice": practice, "path": "console.js"}]
     for row in pull.rows("SELECT DISTINCT resource, step, rule FROM ecw_reject"):
-        found += [{"practice": practice, "state": state, **row} for state in STATES]
-    found += [{"practice": practice, "run_id": each, "run": each} for each in runs]
+        values += [{"practice": practice, "state": state, **row} for state in STATES]
+    values += [{"practice": practice, "run_id": each, "run": each} for each in runs]
     for row in records:
         ids = [str(row[name]) for name in ("ecw_id", "crm_id") if row[name]]
         here = {"practice": practice, "resource": row["resource"]}
-        found += [
+        values += [
             here | {"ecw_id": row["ecw_id"] or "", "crm_id": str(row["crm_id"] or ""), "id": each, "record": each}
             for each in ids
         ]
-    return found
+    return values
 
 
-def asks(of: FastAPI, told: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
-    """Return for each GET route what it is asked with."""
-    found: dict[str, list[dict[str, str]]] = {}
+def queries_of(of: FastAPI, values: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
+    """Return the queries for each GET route: every combination that the values allow."""
+    queries: dict[str, list[dict[str, str]]] = {}
     for route in of.routes:
         if not isinstance(route, APIRoute) or "GET" not in route.methods:
             continue
         names = dict(parameters(route.dependant))
-        known = set(chain.from_iterable(told))
-        assert names.keys() <= known | WITHOUT, f"{route.path}: say in this file what its parameters are asked with"
-        each = [{name: said for name, said in one.items() if name in names} for one in told]
+        known = set(chain.from_iterable(values))
+        assert names.keys() <= known | WITHOUT, f"{route.path}: add values for its parameters in this file"
+        each = [{name: value for name, value in one.items() if name in names} for one in values]
         each = [one for one in each if all(name in one for name, required in names.items() if required)]
-        found[route.path] = [dict(one) for one in {tuple(sorted(one.items())) for one in each}]
-        assert found[route.path], f"{route.path}: nothing to ask it with"
-    return found
+        queries[route.path] = [dict(one) for one in {tuple(sorted(one.items())) for one in each}]
+        assert queries[route.path], f"{route.path}: no values for its required parameters"
+    return queries
 
 
-def shown(client: Client, of: FastAPI, told: list[dict[str, str]]) -> dict[str, list[str]]:
-    """Return what each route answers, headers included."""
+def responses(client: Client, of: FastAPI, values: list[dict[str, str]]) -> dict[str, list[str]]:
+    """Return the successful responses of each route, with headers."""
     answers: dict[str, list[str]] = {}
-    for path, questions in asks(of, told).items():
+    for path, questions in queries_of(of, values).items():
         for one in questions:
             answer = client.get(path.replace("{path:path}", one.get("path", "")), params=one)
             if answer.status_code == 200:
                 answers.setdefault(path, []).append(f"{answer.headers} {answer.text}")
-    assert answers.keys() == asks(of, told).keys(), "each route answers to something"
+    assert answers.keys() == queries_of(of, values).keys(), "each route answers at least one query"
     return answers
 
 
@@ -174,18 +174,20 @@ def without(names: list[str], text: str) -> str:
     return text
 
 
-def leaks(told: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Return where a value stands, and which."""
-    found = {name: [value for value in VALUES if any(value in text for text in texts)] for name, texts in told.items()}
-    return {name: values for name, values in found.items() if values}
+def leaks(texts_of: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return the values that were found, by the name of the text."""
+    hits = {
+        name: [value for value in VALUES if any(value in text for text in texts)] for name, texts in texts_of.items()
+    }
+    return {name: values for name, values in hits.items() if values}
 
 
 @pytest.mark.journey
 @on_sqlite
-def test_nothing_but_what_the_right_opens_holds_a_value(
+def test_values_appear_only_where_the_user_has_the_right(
     disturbed: Pulling,
     as_role: AsRole,
-    kept: Kept,  # noqa: F811
+    recorder: Recorder,  # noqa: F811
     caplog: pytest.LogCaptureFixture,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -193,26 +195,26 @@ def test_nothing_but_what_the_right_opens_holds_a_value(
     (folder := tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     caplog.set_level(logging.DEBUG)
-    asked = situations(disturbed)
-    # What the practice calls its rooms is no patient's: the mapping page lists those that no crosswalk line has.
+    queries = situations(disturbed)
+    # The names of locations are no patient data: the mapping page lists those without a crosswalk line.
     places = [row["name"] for row in disturbed.rows("SELECT name FROM location")]
     assert MARK in str(places)
 
-    # Pages, for those who may read, and for those who may act as well.
+    # Pages, for a user who may read and for one who may also act.
     for role in ("viewer", "user"):
-        told = shown(as_role(role), app, asked)
-        told["/api/mappings"] = [without(places, text) for text in told["/api/mappings"]]
-        assert {"/api/status", "/api/logs/csv", "/api/records/story", "/quality/run"} <= told.keys()
-        assert leaks(told) == {}
+        texts = responses(as_role(role), app, queries)
+        texts["/api/mappings"] = [without(places, text) for text in texts["/api/mappings"]]
+        assert {"/api/status", "/api/logs/csv", "/api/records/story", "/quality/run"} <= texts.keys()
+        assert leaks(texts) == {}
 
-    # Metrics, what was logged meanwhile, and what lies in the folder for temporary files.
+    # Metrics, the log, and the folder for temporary files.
     assert metrics.emit("crm_test") > 40
-    assert {name for name, _, tags in kept.sent if tags} >= {"ecw.rejects_open", "ecw.conflicts_open", "ecw.pushed"}
-    told = {"metrics": [repr(one) for one in kept.sent], "log": [caplog.text]}
-    told |= {str(one): [one.read_bytes().decode(errors="replace")] for one in folder.rglob("*") if one.is_file()}
-    assert leaks(told) == {}
+    assert {name for name, _, tags in recorder.sent if tags} >= {"ecw.rejects_open", "ecw.conflicts_open", "ecw.pushed"}
+    texts = {"metrics": [repr(one) for one in recorder.sent], "log": [caplog.text]}
+    texts |= {str(one): [one.read_bytes().decode(errors="replace")] for one in folder.rglob("*") if one.is_file()}
+    assert leaks(texts) == {}
 
-    # The values are there: for who may see them, and on a route that somebody adds without thinking of it.
+    # The values do appear with the right to see them, and on a careless new route, so the search works.
     [row] = disturbed.rows("SELECT practice, crm_id, ecw_id FROM ecw_conflict LIMIT 1")
     one = {"practice": row["practice"], "crm_id": row["crm_id"], "ecw_ids": [row["ecw_id"]]}
     assert MARK in as_role("op").post("/api/sides", one).text
@@ -223,10 +225,10 @@ def test_nothing_but_what_the_right_opens_holds_a_value(
     def new(practice: str) -> list[Any]:
         return disturbed.rows("SELECT last_name FROM patient")
 
-    assert MARK in leaks(shown(as_role("viewer", more), more, asked))["/api/new"]
+    assert MARK in leaks(responses(as_role("viewer", more), more, queries))["/api/new"]
 
 
-def test_a_new_route_with_an_unknown_parameter_must_be_given_one() -> None:
+def test_a_new_route_needs_a_value_for_its_parameters() -> None:
     more = FastAPI()
 
     @more.get("/api/new/{novelty}")
@@ -234,4 +236,4 @@ def test_a_new_route_with_an_unknown_parameter_must_be_given_one() -> None:
         return novelty
 
     with pytest.raises(AssertionError, match="/api/new/"):
-        asks(more, [{"practice": "P"}])
+        queries_of(more, [{"practice": "P"}])

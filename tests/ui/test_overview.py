@@ -1,4 +1,4 @@
-"""The Overview: what needs somebody comes first, charts add up to the tables."""
+"""The Overview: what needs a person comes first, and the charts agree with the tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def filled(console: Client, crm_engine: Engine) -> Client:
     return console
 
 
-def test_what_is_broken_comes_before_what_waits(filled: Client) -> None:
+def test_errors_come_before_warnings(filled: Client) -> None:
     items = filled.get("/api/overview").json()["attention"]
     severities = [item["severity"] for item in items]
     assert severities == sorted(severities, key=lambda severity: severity != "error")
@@ -28,8 +28,8 @@ def test_what_is_broken_comes_before_what_waits(filled: Client) -> None:
     assert messages[0] == "The last run of encounter failed: eCW answered 503 four times."
     assert items[0]["next_step"] == "it tries again."
     assert items[0]["run_id"].startswith("scheduled__")
-    late = next(item for item in items if "last in step" in item["message"])
-    assert late["message"] == "Encounter was last in step 10 hours ago; it is due every 2 hours."
+    late = next(item for item in items if "last synchronised" in item["message"])
+    assert late["message"] == "Encounter was last synchronised 10 hours ago; it is due every 2 hours."
     assert (late["dag_id"], late["conf"]) == ("ecw_pull", {"resources": ["encounter"]})
     assert "1 push without a known outcome." in messages
     assert "1 match held (patient 1)." in messages
@@ -39,7 +39,7 @@ def test_what_is_broken_comes_before_what_waits(filled: Client) -> None:
     assert all(item["next_step"] and item["button"] for item in items)
 
 
-def test_open_alerts_and_switches_are_named(
+def test_open_alerts_and_the_kill_switch_are_listed(
     filled: Client, crm_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alert = {"practice": "P1", "alert": "a", "kind": "volume", "subject": "patient", "run_id": "r1"}
@@ -56,32 +56,32 @@ def test_open_alerts_and_switches_are_named(
 
 
 def test_the_charts_add_up(filled: Client) -> None:
-    found = filled.get("/api/overview", params={"practice": "P1"}).json()
-    assert len(found["runs"]) == 24
-    newest = found["practice"]["resources"][2]["last_run"]
-    assert found["runs"][-1]["run_id"] == newest["run_id"]
-    assert sum(age["patients"] for age in found["insurance"]) == 50
-    assert len(found["quota"]["minutes"]) == 60
-    now = found["quota"]["minutes"][-1]
-    assert found["quota"]["used"] == now["on_demand"] + now["scheduled"] + now["backfill"]
-    assert found["quota"]["used"] + found["quota"]["left"] == found["quota"]["limit"] == 250
-    pushed = {point["status"]: point["patients"] for point in found["pushes"]}
+    overview = filled.get("/api/overview", params={"practice": "P1"}).json()
+    assert len(overview["runs"]) == 24
+    newest = overview["practice"]["resources"][2]["last_run"]
+    assert overview["runs"][-1]["run_id"] == newest["run_id"]
+    assert sum(age["patients"] for age in overview["insurance"]) == 50
+    assert len(overview["quota"]["minutes"]) == 60
+    now = overview["quota"]["minutes"][-1]
+    assert overview["quota"]["used"] == now["on_demand"] + now["scheduled"] + now["backfill"]
+    assert overview["quota"]["used"] + overview["quota"]["left"] == overview["quota"]["limit"] == 250
+    pushed = {point["status"]: point["patients"] for point in overview["pushes"]}
     assert set(pushed) == {"created", "updated", "refused", "held", "unknown"}
 
 
-def test_the_quotas_limit_is_the_connections(filled: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_of_the_quota_comes_from_the_connection(filled: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     extra = '{"conn_type": "ecw", "host": "https://fhir.example/fhir/r4/P1", "extra": {"calls_per_minute": 90}}'
     monkeypatch.setenv("AIRFLOW_CONN_ECW_DEFAULT", extra)
     assert filled.get("/api/overview").json()["quota"]["limit"] == 90
 
 
 def test_an_empty_crm_has_an_empty_overview(console: Client) -> None:
-    found = console.get("/api/overview").json()
-    assert (found["practices"], found["practice"], found["attention"]) == ([], None, [])
-    assert found["interval_seconds"] == 7200
+    overview = console.get("/api/overview").json()
+    assert (overview["practices"], overview["practice"], overview["attention"]) == ([], None, [])
+    assert overview["interval_seconds"] == 7200
 
 
-def test_the_status_says_the_same_to_machines(filled: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_status_has_the_same_numbers_as_the_overview(filled: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     overview, status = filled.get("/api/overview").json(), filled.get("/api/status").json()
     [practice] = status["practices"]
     assert practice["practice"] == "P1"

@@ -1,6 +1,6 @@
-"""Two practices share a CRM: every route of the console shows and changes what is of the practice that is asked for.
+"""Two practices share a CRM: every route of the console shows and changes rows of the requested practice only.
 
-Both have the same ids, runs, rejects, conflicts and held matches.
+Both practices have the same ids, runs, rejects, conflicts and held matches.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ URL = "https://fhir.example/fhir/r4/{}"
 
 @pytest.fixture
 def shared(console: Client, crm_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Client:
-    """The console over a CRM of two practices; of the south everything carries a word of its own, too."""
+    """Return a client of the console with a CRM of two practices; each has its code in its reasons and demands."""
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PRACTICES", "ecw_north, ecw_south")
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PULL_SCHEDULE", "0 */2 * * *")
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PULL_RESOURCES", "all")
@@ -60,7 +60,7 @@ def shared(console: Client, crm_engine: Engine, monkeypatch: pytest.MonkeyPatch)
 
 
 def everything(engine: Engine, code: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Return all bookkeeping of a practice."""
+    """Return all rows of a practice in the project's own tables."""
     with reading(engine) as connection:
         return {
             table.name: sorted(map(tuple, connection.execute(select(table).where(table.c.practice == code))), key=repr)
@@ -85,8 +85,8 @@ SHOWN = {
 
 
 @pytest.mark.parametrize("path", SHOWN)
-def test_a_page_is_about_the_practice_alone(shared: Client, crm_engine: Engine, path: str) -> None:
-    """It is the same page as before the other practice came."""
+def test_a_page_shows_one_practice_only(shared: Client, crm_engine: Engine, path: str) -> None:
+    """The page is the same as without the other practice."""
     options, part = SHOWN[path]
     answers = {name: shared.get(path, params=options | {"practice": code}) for name, code in CODES.items()}
     for name, answer in answers.items():
@@ -104,7 +104,7 @@ def test_a_page_is_about_the_practice_alone(shared: Client, crm_engine: Engine, 
 
 
 def counted(found: Any) -> Any:
-    """Return an answer without its times and the list of practices."""
+    """Return an answer without its times and without the list of practices."""
     if isinstance(found, dict):
         return {name: counted(value) for name, value in found.items() if name not in ("practices", "at", "age_seconds")}
     return [counted(each) for each in found] if isinstance(found, list) else found
@@ -121,9 +121,7 @@ DONE = {
 
 
 @pytest.mark.parametrize("path", DONE)
-def test_what_is_decided_on_a_page_is_decided_for_the_practice_alone(
-    shared: Client, crm_engine: Engine, path: str
-) -> None:
+def test_a_decision_changes_one_practice_only(shared: Client, crm_engine: Engine, path: str) -> None:
     body, table = DONE[path]
     before = {name: everything(crm_engine, code) for name, code in CODES.items()}
     answer = shared.post(path, body | {"practice": CODES["north"]})
@@ -134,7 +132,9 @@ def test_what_is_decided_on_a_page_is_decided_for_the_practice_alone(
 
 
 @pytest.mark.parametrize("path", ["/api/conflicts/choose", "/api/matches/choose"])
-def test_another_practice_s_patient_is_not_decided_for(shared: Client, crm_engine: Engine, path: str) -> None:
+def test_a_decision_about_a_patient_of_another_practice_is_refused(
+    shared: Client, crm_engine: Engine, path: str
+) -> None:
     body, _ = DONE[path]
     before = {name: everything(crm_engine, code) for name, code in CODES.items()}
     answer = shared.post(path, body | {"practice": CODES["south"]})
@@ -142,7 +142,7 @@ def test_another_practice_s_patient_is_not_decided_for(shared: Client, crm_engin
     assert {name: everything(crm_engine, code) for name, code in CODES.items()} == before
 
 
-def test_a_practice_whose_connection_is_not_there_yet_keeps_nobody_from_deciding(
+def test_a_practice_without_its_connection_does_not_block_decisions(
     shared: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PRACTICES", "ecw_absent, ecw_north, ecw_south")

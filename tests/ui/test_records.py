@@ -1,4 +1,4 @@
-"""A record's story in the API: found by an id without values; by a name only for who may see values."""
+"""A record's story in the API: found by an id, or by a name for a user who may see values."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.ui.conftest import AsRole, Client
 P1 = {"practice": "P1"}
 
 
-def test_an_id_of_either_side_leads_to_the_story(console: Client, crm_engine: Engine) -> None:
+def test_the_story_is_found_by_the_id_of_either_side(console: Client, crm_engine: Engine) -> None:
     load(crm_engine, rows=[a_row("a")], rejects=[a_reject("x")])
-    [found] = console.get("/api/records", params=P1 | {"id": "a"}).json()["records"]
-    assert console.get("/api/records", params=P1 | {"id": found["crm_id"]}).json()["records"] == [found]
+    [record] = console.get("/api/records", params=P1 | {"id": "a"}).json()["records"]
+    assert console.get("/api/records", params=P1 | {"id": record["crm_id"]}).json()["records"] == [record]
     for side in ("ecw_id", "crm_id"):
-        story = console.get("/api/records/story", params=P1 | {"resource": "location", side: found[side]}).json()
-        assert story["record"] == found
+        story = console.get("/api/records/story", params=P1 | {"resource": "location", side: record[side]}).json()
+        assert story["record"] == record
         assert [one["kind"] for one in story["events"]] == ["loaded"]
     story = console.get("/api/records/story", params=P1 | {"resource": "location", "ecw_id": "x"}).json()
     assert [one["kind"] for one in story["events"]] == ["rejected"]
@@ -30,9 +30,9 @@ def test_an_id_of_either_side_leads_to_the_story(console: Client, crm_engine: En
     assert console.get("/api/practices").json()["practices"] == ["P1"]
 
 
-@pytest.mark.parametrize("asked", [{}, {"resource": "location"}, {"resource": "claim", "ecw_id": "a"}])
-def test_a_story_is_of_one_named_record(console: Client, asked: dict[str, str]) -> None:
-    assert console.get("/api/records/story", params=P1 | {"resource": ""} | asked).status_code == 400
+@pytest.mark.parametrize("params", [{}, {"resource": "location"}, {"resource": "claim", "ecw_id": "a"}])
+def test_a_story_needs_a_resource_and_an_id(console: Client, params: dict[str, str]) -> None:
+    assert console.get("/api/records/story", params=P1 | {"resource": ""} | params).status_code == 400
 
 
 def test_a_patient_is_found_by_name_and_has_policies(
@@ -49,6 +49,6 @@ def test_a_patient_is_found_by_name_and_has_policies(
     answer = page.post("/api/records/search", practice | {"text": row["last_name"], "resource": "patient"})
     assert row["last_name"] not in answer.text
     assert row["ecw_id"] in {one["ecw_id"] for one in answer.json()["records"]}
-    asked = practice | {"resource": "patient", "ecw_id": row["ecw_id"]}
-    related = page.get("/api/records/related", params=asked).json()["related"]
+    params = practice | {"resource": "patient", "ecw_id": row["ecw_id"]}
+    related = page.get("/api/records/related", params=params).json()["related"]
     assert "insurance" in {one["resource"] for one in related if one["refers"] == "from"}

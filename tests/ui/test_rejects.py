@@ -1,4 +1,4 @@
-"""The API of rejects: what is counted is listed; a dismissal stands in the journal with the user's name."""
+"""The API of rejects: the pages list what a group counts; the journal records a dismissal with the user's name."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from tests.ui.conftest import Client
 P1 = {"practice": "P1"}
 
 
-def listed(console: Client, **asked: Any) -> list[dict[str, Any]]:
-    found, cursor = [], ""
+def listed(console: Client, **filters: Any) -> list[dict[str, Any]]:
+    rejects, cursor = [], ""
     while True:
-        page = console.get("/api/rejects", params=P1 | asked | {"cursor": cursor}).json()
-        found += page["rejects"]
+        page = console.get("/api/rejects", params=P1 | filters | {"cursor": cursor}).json()
+        rejects += page["rejects"]
         if (cursor := page["next"] or "") == "":
-            return found
+            return rejects
 
 
-def test_a_group_leads_to_what_it_counts(console: Client, crm_engine: Engine) -> None:
+def test_a_group_s_filter_lists_the_rejects_that_it_counts(console: Client, crm_engine: Engine) -> None:
     about_all = [a_reject("a000", rule="pattern", column=None)]
     load(crm_engine, rejects=[a_reject(f"a{at:03}") for at in range(PAGE + 1)] + about_all)
     groups = console.get("/api/rejects/groups", params=P1).json()["groups"]
     assert [one["records"] for one in groups] == [PAGE + 1, 1]
     for one in groups:
-        asked = {name: one[name] for name in ("resource", "step", "rule")} | {"column": one["column"] or "-"}
-        assert len(listed(console, **asked)) == one["records"]
+        filters = {name: one[name] for name in ("resource", "step", "rule")} | {"column": one["column"] or "-"}
+        assert len(listed(console, **filters)) == one["records"]
     assert console.get("/api/rejects/groups", params=P1 | {"resource": "patient"}).json()["groups"] == []
 
 
@@ -51,11 +51,11 @@ def test_a_dismissal_has_a_note_and_the_users_name_and_can_be_taken_back(console
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "params",
     [{"state": "lost"}, {"resource": "claim"}, {"cursor": "nonsense"}, {"cursor": "WzFd"}, {"rule": "x" * 129}],
 )
-def test_what_cannot_be_meant_is_refused(console: Client, asked: dict[str, str]) -> None:
-    assert console.get("/api/rejects", params=P1 | asked).status_code in (400, 422)
+def test_invalid_filters_are_refused(console: Client, params: dict[str, str]) -> None:
+    assert console.get("/api/rejects", params=P1 | params).status_code in (400, 422)
 
 
 def test_more_ids_than_a_decision_takes_are_refused(console: Client) -> None:

@@ -1,4 +1,4 @@
-"""Conflicts and held matches in the API: both sides are shown on demand, and a choice is done by the next push."""
+"""Conflicts and held matches in the API: both sides are shown on demand, and the next push applies a choice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.ui.conftest import AsRole, Client
 
 @pytest.fixture
 def page(run: Any, as_role: AsRole, monkeypatch: pytest.MonkeyPatch) -> Client:  # noqa: F811
-    """The console over the connections that the pushes use."""
+    """Return a client of the console with the connections of the pushes."""
     for name in ("ECW", "CRM"):
         monkeypatch.setenv(f"AIRFLOW_CONN_{name}_DEFAULT", os.environ[f"AIRFLOW_CONN_{name}_TEST"])
     return as_role("admin")
@@ -51,7 +51,7 @@ def test_a_held_match_is_compared_and_linked(page: Client, sandbox: Any, crm: Cr
 
 
 @pytest.mark.parametrize("winner", ["crm", "emr"])
-def test_conflicts_that_are_alike_are_decided_at_once(
+def test_several_conflicts_are_decided_at_once(
     page: Client,
     sandbox: Any,
     crm: Crm,  # noqa: F811
@@ -69,9 +69,11 @@ def test_conflicts_that_are_alike_are_decided_at_once(
     practice = {"practice": practice_of(sandbox.base_url)}
     answer = page.get("/api/conflicts", params=practice)
     assert "1950" not in answer.text
-    found = answer.json()
-    assert [(one["column"], one["waiting"], one["chosen"]) for one in found["groups"]] == [("birth_date", 2, 0)]
-    fields = [{name: one[name] for name in ("resource", "crm_id", "column")} for one in found["conflicts"]]
+    page_of_conflicts = answer.json()
+    assert [(one["column"], one["waiting"], one["chosen"]) for one in page_of_conflicts["groups"]] == [
+        ("birth_date", 2, 0)
+    ]
+    fields = [{name: one[name] for name in ("resource", "crm_id", "column")} for one in page_of_conflicts["conflicts"]]
     chosen = page.post("/api/conflicts/choose", practice | {"winner": winner, "fields": fields}).json()
     assert chosen == {"decided": 2, "dag": "ecw_push_patients" if winner == "crm" else "ecw_pull"}
     run()
@@ -93,7 +95,7 @@ def test_a_held_match_is_linked_left_and_linked_again(page: Client, sandbox: Any
     [ecw_id] = match["candidates"]
 
     def choose(choice: str) -> tuple[str | None, int, int]:
-        """Choose; return what is chosen now, how many wait for a choice, and how many for the next push."""
+        """Choose; return the current choice, the number of held patients, and the number that the next push sends."""
         done = page.post("/api/matches/choose", practice | {"crm_id": near, "choice": choice}).json()
         assert done == {"decided": 1, "dag": "ecw_push_patients"}
         [now] = page.get("/api/matches", params=practice).json()["matches"]
@@ -115,7 +117,7 @@ def test_a_held_match_is_linked_left_and_linked_again(page: Client, sandbox: Any
     assert all(one["at"] for one in journal)
 
 
-def test_another_practices_records_are_not_decided_over_this_connection(page: Client) -> None:
+def test_records_of_a_practice_without_a_connection_cannot_be_decided(page: Client) -> None:
     for path, body in (
         ("sides", {"crm_id": "1", "ecw_ids": []}),
         ("matches/choose", {"crm_id": "1", "choice": "new"}),

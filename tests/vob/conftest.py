@@ -1,4 +1,4 @@
-"""A CRM whose journal a load has written, as ecw.crm.load.journal does, and the steps of crm_vob over it."""
+"""Loads that write the CRM's journal, and the steps of crm_vob that read it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-import ecw.hooks.ecw  # noqa: F401 - Airflow sets logging up when it is first imported, which a test must not see
+import ecw.hooks.ecw  # noqa: F401 - the first import of Airflow sets up logging; do it before the tests
 from ecw.crm.db.business_table import Mapped
 from ecw.vob import steps
 from tests.fixtures.loads import a_row, a_run, load_rows
@@ -28,18 +28,23 @@ INSURANCE = Mapped(
 
 @dataclass
 class Vob:
-    """Loads, as pulls do them, and what crm_vob makes of them."""
+    """Loads of patients and insurance, as in a pull, and the steps of crm_vob."""
 
     crm: Engine
     practice: str = "P1"
     loads: int = 0
 
     def load(
-        self, resource: str, *rows: dict[str, Any], run_id: str = "", rejects: Sequence[dict[str, Any]] = (), **how: Any
+        self,
+        resource: str,
+        *rows: dict[str, Any],
+        run_id: str = "",
+        rejects: Sequence[dict[str, Any]] = (),
+        **options: Any,
     ) -> str:
-        """Load rows of patients or insurance, a run of its own each time; return the run's id.
+        """Load rows of patients or insurance in a new run; return the run's id.
 
-        `how` goes to load_rows: whom the run has asked about, whether it was about all.
+        `options` go to load_rows: the queried patients, and whether the run moves the cursor.
         """
         self.loads += 1
         run = a_run(run_id or f"r{self.loads}", practice=self.practice)
@@ -55,7 +60,7 @@ class Vob:
                 "seconds": 0.0,
             },
         }
-        load_rows(self.crm, run, batch, PATIENTS if resource == "patient" else INSURANCE, lines, rejects, **how)
+        load_rows(self.crm, run, batch, PATIENTS if resource == "patient" else INSURANCE, lines, rejects, **options)
         return run["run_id"]
 
     def patients(self, *numbers: int, run_id: str = "", **values: str | None) -> str:
@@ -66,20 +71,20 @@ class Vob:
         self,
         *of: tuple[str, int],
         run_id: str = "",
-        asked: Iterable[int] | None = None,
+        queried: Iterable[int] | None = None,
         moves_cursor: bool = True,
         **values: str | None,
     ) -> str:
-        """Load policies (eCW id, number of the patient); `asked`: the patients that eCW was asked about one by one."""
-        who = None if asked is None else [f"p{n}" for n in asked]
+        """Load policies (eCW id, number of the patient); `queried`: the patients that the run queried one by one."""
+        patients = None if queried is None else [f"p{n}" for n in queried]
         rows = [
             {"ecw_id": ecw_id, "patient": f"Patient/p{n}", "payer": "Acme", "member_id": "1"} | values
             for ecw_id, n in of
         ]
-        return self.load("insurance", *rows, run_id=run_id, queried=who, moves_cursor=moves_cursor)
+        return self.load("insurance", *rows, run_id=run_id, queried=patients, moves_cursor=moves_cursor)
 
-    def first(self) -> None:
-        """Load three patients, two of them insured, as a practice's first runs do; crm_vob has read it."""
+    def initial_sync(self) -> None:
+        """Load three patients and two policies, as in a practice's first runs, and let crm_vob read the journal."""
         self.patients(1, 2, 3)
         self.policies(("i1", 1), ("i2", 2))
         assert self.open() == {"opened": 0, "include_initial_sync": 2, "too_many": 0}
@@ -97,7 +102,7 @@ class Vob:
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Set the connection's extra field `vob`."""
+    """Return a function that sets the connection's extra field `vob`."""
 
     def put(**vob: Any) -> None:
         extra = {"client_secret": "s3cret", "vob": vob} if vob else {"client_secret": "s3cret"}
@@ -110,6 +115,6 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def vob(crm_engine: Engine, crm_url: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Vob:
-    """A migrated CRM without a load; there is no webhook."""
+    """Return a migrated CRM without loads and without a webhook."""
     monkeypatch.setenv("AIRFLOW_CONN_CRM_TEST", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
     return Vob(crm_engine)

@@ -1,4 +1,4 @@
-"""The first look at everybody's insurance takes turns, and opens no request; what changes meanwhile does."""
+"""The initial sync of insurance over several runs opens no requests; changes during it do."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from sqlalchemy import text
 
 from tests.vob.conftest import Vob
 
-pytestmark = pytest.mark.both_databases  # a load decides it in SQL
+pytestmark = pytest.mark.both_databases  # a load recognises the initial sync in SQL
 
 NOTHING = {"opened": 0, "include_initial_sync": 0, "too_many": 0}
 
 
-def of(numbers: range) -> list[tuple[str, int]]:
+def policy_ids(numbers: range) -> list[tuple[str, int]]:
     return [(f"i{n}", n) for n in numbers]
 
 
-def begun(vob: Vob, patients: int = 60, fetched: int = 10) -> None:
-    """Load patients, and the insurance of some of them, as a first run does; crm_vob has read it."""
+def begin_initial_sync(vob: Vob, patients: int = 60, fetched: int = 10) -> None:
+    """Load patients and the insurance of some of them, as in a first run, and let crm_vob read the journal."""
     vob.patients(*range(patients))
-    vob.policies(*of(range(fetched)), asked=range(fetched))
+    vob.policies(*policy_ids(range(fetched)), queried=range(fetched))
     assert vob.open() == {"opened": 0, "include_initial_sync": fetched, "too_many": 0}
 
 
@@ -27,17 +27,17 @@ def requested(vob: Vob) -> list[tuple[str, str]]:
     return [(row["patient_ecw_id"], row["change"]) for row in vob.rows()]
 
 
-def test_the_turns_of_a_first_look_open_none(vob: Vob) -> None:
-    begun(vob)
+def test_the_runs_of_an_initial_sync_open_no_request(vob: Vob) -> None:
+    begin_initial_sync(vob)
     for start in range(10, 60, 10):
-        vob.policies(*of(range(start, start + 10)), asked=range(start, start + 10))
+        vob.policies(*policy_ids(range(start, start + 10)), queried=range(start, start + 10))
         assert vob.open() == {"opened": 0, "include_initial_sync": 10, "too_many": 0}
     assert vob.rows("SELECT count(*) AS n FROM ecw_initial_sync WHERE run_id IS NULL") == [{"n": 0}]
 
 
-def test_a_change_among_more_first_looks_than_the_most_opens_one(vob: Vob, settings: object) -> None:
+def test_rows_of_the_initial_sync_do_not_count_towards_max_requests_per_load(vob: Vob, settings: object) -> None:
     settings(max_requests_per_load=5)  # type: ignore[operator]
-    begun(vob)
+    begin_initial_sync(vob)
     vob.load(
         "insurance",
         *({"ecw_id": f"i{n}", "patient": f"Patient/p{n}", "payer": "Acme", "member_id": "1"} for n in range(10, 40)),
@@ -48,53 +48,53 @@ def test_a_change_among_more_first_looks_than_the_most_opens_one(vob: Vob, setti
     assert requested(vob) == [("p2", "payer")]
 
 
-def test_a_new_policy_opens_one_once_its_patient_was_fetched(vob: Vob) -> None:
-    begun(vob)
-    vob.policies(asked=[20])  # nothing there
-    vob.policies(("i20", 20), ("j2", 2), ("i30", 30), asked=[20, 2, 30])
+def test_a_new_policy_of_a_patient_that_was_queried_before_opens_a_request(vob: Vob) -> None:
+    begin_initial_sync(vob)
+    vob.policies(queried=[20])  # patient 20 has no policy
+    vob.policies(("i20", 20), ("j2", 2), ("i30", 30), queried=[20, 2, 30])
     assert vob.open() == {"opened": 2, "include_initial_sync": 1, "too_many": 0}
     assert sorted(requested(vob)) == [("p2", "new"), ("p20", "new")]
 
 
-def test_who_comes_to_the_practice_meanwhile_is_no_part_of_it(vob: Vob) -> None:
-    begun(vob)
+def test_the_insurance_of_a_patient_added_during_the_initial_sync_opens_a_request(vob: Vob) -> None:
+    begin_initial_sync(vob)
     vob.patients(90)
-    vob.policies(("i90", 90), ("i11", 11), asked=[90, 11])
+    vob.policies(("i90", 90), ("i11", 11), queried=[90, 11])
     assert vob.open() == {"opened": 1, "include_initial_sync": 1, "too_many": 0}
     assert requested(vob) == [("p90", "new")]
 
 
-def test_a_single_patient_before_everybody_is_not_the_practices_first_look(vob: Vob) -> None:
+def test_a_pull_of_one_patient_is_not_the_initial_sync_of_the_practice(vob: Vob) -> None:
     vob.patients(1)
-    vob.policies(("i1", 1), asked=[1], moves_cursor=False)
+    vob.policies(("i1", 1), queried=[1], moves_cursor=False)
     assert vob.open()["opened"] == 0
     vob.patients(*range(60))
-    vob.policies(*of(range(60)), asked=range(60))
+    vob.policies(*policy_ids(range(60)), queried=range(60))
     assert vob.open() == {"opened": 0, "include_initial_sync": 59, "too_many": 0}
-    vob.policies(("j1", 1), asked=[1])
+    vob.policies(("j1", 1), queried=[1])
     assert requested(vob) == []
     assert vob.open()["opened"] == 1
 
 
-def test_what_a_single_patients_pull_has_fetched_is_not_fetched_first_again(vob: Vob) -> None:
+def test_a_patient_that_was_pulled_alone_is_not_part_of_the_initial_sync(vob: Vob) -> None:
     vob.patients(1)
-    vob.policies(asked=[1], moves_cursor=False)
+    vob.policies(queried=[1], moves_cursor=False)
     vob.patients(*range(60))
-    vob.policies(*of(range(2, 12)), asked=range(2, 12))
-    vob.policies(("i1", 1), ("i40", 40), asked=[1, 40])
+    vob.policies(*policy_ids(range(2, 12)), queried=range(2, 12))
+    vob.policies(("i1", 1), ("i40", 40), queried=[1, 40])
     assert vob.open() == {"opened": 1, "include_initial_sync": 11, "too_many": 0}
     assert requested(vob) == [("p1", "new")]
 
 
-def test_a_run_that_is_cleared_later_swallows_nothing(vob: Vob) -> None:
-    vob.first()
+def test_the_first_run_cleared_later_opens_requests_for_its_changes(vob: Vob) -> None:
+    vob.initial_sync()
     vob.policies(("i3", 3), run_id="second")
-    vob.policies(("i1", 1), ("i2", 2), ("i4", 3), run_id="r2", member_id="7")  # the first one, cleared
+    vob.policies(("i1", 1), ("i2", 2), ("i4", 3), run_id="r2", member_id="7")  # the first run, cleared
     assert vob.open() == {"opened": 4, "include_initial_sync": 0, "too_many": 0}
     assert sorted(requested(vob)) == [("p1", "member_id"), ("p2", "member_id"), ("p3", "new"), ("p3", "new")]
 
 
-def test_a_patient_who_was_refused_at_first_belongs_to_it(vob: Vob) -> None:
+def test_a_patient_that_was_rejected_before_is_part_of_the_initial_sync(vob: Vob) -> None:
     vob.patients(1, 2)
     with vob.crm.begin() as connection:
         connection.execute(
@@ -103,31 +103,31 @@ def test_a_patient_who_was_refused_at_first_belongs_to_it(vob: Vob) -> None:
                 "last_run) VALUES ('P1', 'patient', 'p9', 'map', 'unmapped code', 'gender', 'x', 'open', 'r1', 'r1')"
             )
         )
-    vob.policies(("i1", 1), asked=[1])
+    vob.policies(("i1", 1), queried=[1])
     vob.patients(9)
-    vob.policies(("i9", 9), asked=[9])
+    vob.policies(("i9", 9), queried=[9])
     assert vob.open() == {"opened": 0, "include_initial_sync": 2, "too_many": 0}
 
 
-def test_another_way_of_looking_ends_the_turns(vob: Vob) -> None:
-    begun(vob)
-    vob.policies(*of(range(60)))  # an export, say: nobody is asked about one by one
+def test_a_full_fetch_of_insurance_ends_the_initial_sync(vob: Vob) -> None:
+    begin_initial_sync(vob)
+    vob.policies(*policy_ids(range(60)))  # for example an export, which queries no single patients
     assert vob.open() == {"opened": 0, "include_initial_sync": 50, "too_many": 0}
     vob.policies(("j50", 50))
     assert vob.open()["opened"] == 1
 
 
-def test_a_load_that_is_done_twice_is_fetched_once(vob: Vob) -> None:
-    begun(vob)
+def test_a_repeated_load_of_a_run_stays_part_of_the_initial_sync(vob: Vob) -> None:
+    begin_initial_sync(vob)
     for _ in range(2):
-        vob.policies(("i20", 20), asked=[20], run_id="twice")
+        vob.policies(("i20", 20), queried=[20], run_id="twice")
     assert vob.open() == {"opened": 0, "include_initial_sync": 1, "too_many": 0}
-    vob.policies(("i20", 20), ("j20", 20), asked=[20], run_id="twice")
-    assert vob.open()["opened"] == 1, "it was read before this load"
+    vob.policies(("i20", 20), ("j20", 20), queried=[20], run_id="twice")
+    assert vob.open()["opened"] == 1, "crm_vob had read the journal before this load"
 
 
-def test_what_the_crm_had_before_is_no_change_when_it_is_linked(vob: Vob) -> None:
-    vob.first()
+def test_a_row_that_the_crm_had_before_opens_no_request_when_it_is_linked(vob: Vob) -> None:
+    vob.initial_sync()
     with vob.crm.begin() as connection:
         connection.execute(text("INSERT INTO patient (ecw_id, last_name, phone) VALUES ('p7', 'Doe', '0')"))
     vob.patients(7, phone="1")

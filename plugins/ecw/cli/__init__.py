@@ -1,4 +1,4 @@
-"""The `ecw` command.  Every subcommand lives in its own module and is imported only when it is asked for."""
+"""The `ecw` command.  Each subcommand has its own module, which is imported when the subcommand is used."""
 
 from __future__ import annotations
 
@@ -47,26 +47,29 @@ class LazyGroup(click.Group):
         module = COMMANDS.get(cmd_name)
         if module is None:
             return None
-        found = import_module(module).command
-        if not isinstance(found, click.Command):
+        command = import_module(module).command
+        if not isinstance(command, click.Command):
             raise TypeError(f"{module}.command is not a click command")
-        return found
+        return command
 
 
 @contextmanager
 def logs_to_stderr() -> Iterator[None]:
-    """Keep standard output for the result: Airflow, imported in here, logs to what standard output is at that time."""
+    """Send logs to standard error, so that standard output has only the result.
+
+    Airflow binds its logs to the standard output of the moment when it is imported: import it inside.
+    """
     with redirect_stdout(sys.stderr):
         yield
 
 
 def run_id(now: datetime) -> str:
-    """Return the id of a run that a command begins: Airflow has none for it."""
+    """Return the id of a run that a command begins; Airflow has no run for it."""
     return f"terminal__{now.isoformat(timespec='milliseconds')}"
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON: dataclasses as objects, times as ISO 8601, spans of time in seconds."""
+    """Print a value as JSON: dataclasses as objects, times as ISO 8601, durations in seconds."""
     import orjson
 
     click.echo(orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2).decode())
@@ -75,7 +78,7 @@ def print_json(value: Any) -> None:
 def print_rows(header: Sequence[str], rows: Sequence[Sequence[str]], *, as_json: bool, otherwise: str) -> None:
     """Print rows as a table, or as a JSON list of objects whose keys are the header in lower case with underscores.
 
-    `otherwise` is what a person reads where there are none; a program gets an empty list.
+    Without rows, `otherwise` is printed, or an empty list as JSON.
     """
     if as_json:
         keys = [name.lower().replace(" ", "_") for name in header]
@@ -101,7 +104,7 @@ def group() -> None:
 
 
 def main() -> None:
-    """Run the command; one of the project's errors is one message with its next move, and exit code 1."""
+    """Run the command; an error of the project is printed as its message with the next step, with exit code 1."""
     try:
         group.main(prog_name="ecw")
     except EcwError as error:

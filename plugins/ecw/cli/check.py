@@ -1,4 +1,4 @@
-"""`ecw check`: does the connection to eCW work?"""
+"""`ecw check`: test the connection to eCW."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def command(conn_id: str, as_json: bool) -> None:
 
     It finds the token endpoint, compares the published key, gets a token and reads once. Exit code 1 if a step fails.
 
-    The connection is looked up where Airflow looks: AIRFLOW_CONN_..., a secrets backend, Airflow's database.
+    The connection comes from the places that Airflow searches: AIRFLOW_CONN_..., a secrets backend, Airflow's database.
     """
-    from ecw.fhir.connection_test import steps  # imported here: `ecw --help` need not wait for Airflow
+    from ecw.fhir.connection_test import steps  # imported here: `ecw --help` does not wait for Airflow
     from ecw.fhir.retry import AT_ONCE
 
     with logs_to_stderr():

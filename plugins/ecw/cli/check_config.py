@@ -1,4 +1,4 @@
-"""`ecw check-config`: everything that is configured, read as a run reads it, and every mistake at once."""
+"""`ecw check-config`: read the whole configuration as a run does, and report all mistakes at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """What is wrong, where it was found, and what to do about it."""
+    """What is wrong, where, and the next step."""
 
     where: str
     problem: str
@@ -30,7 +30,7 @@ class Mistake:
 
 @dataclass(slots=True)
 class Checked:
-    """What was read without a mistake, every mistake, and notes on what was not checked."""
+    """What is correct, every mistake, and notes on what was not checked."""
 
     correct: list[str] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Checked:
 
     @contextmanager
     def reading(self, where: str) -> Iterator[None]:
-        """Note what is inside as correct, or its error as mistakes: one for each line of a list."""
+        """Record `where` as correct, or an error raised inside as mistakes: one for each line of its list."""
         try:
             yield
         except EcwError as error:
@@ -62,46 +62,47 @@ def command(no_crm: bool, as_json: bool) -> None:
     That is connections, options, Variables, mappings, crosswalks, suites and the CRM's tables, of all practices or of
     one. It does not call eCW: `ecw check` does. Exit code 1 if anything is wrong.
     """
-    found = Checked()
-    practices = _practices(found, chosen())
+    report = Checked()
+    practices = _practices(report, chosen())
     for practice in practices:
-        _connection(found, practice)
-        _settings(found, practice)
-    mappings = _files(found)
+        _connection(report, practice)
+        _settings(report, practice)
+    mappings = _files(report)
     for practice in practices if not no_crm else ():
-        _crm(found, practice, mappings)
+        _crm(report, practice, mappings)
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(report))
     else:
-        for where in found.correct:
+        for where in report.correct:
             click.echo(f"✓ {where}")
-        for note in found.notes:
+        for note in report.notes:
             click.echo(f"  {note}")
-        for one in found.mistakes:
-            click.echo(f"✗ {one.where}: {one.problem}\n  Next: {one.next_step}")
-        number = len(found.mistakes)
+        for mistake in report.mistakes:
+            click.echo(f"✗ {mistake.where}: {mistake.problem}\n  Next: {mistake.next_step}")
+        number = len(report.mistakes)
         click.echo(f"{number} {'mistake' if number == 1 else 'mistakes'}." if number else "No mistakes.")
-    sys.exit(1 if found.mistakes else 0)
+    sys.exit(1 if report.mistakes else 0)
 
 
-def _practices(found: Checked, asked: Practice | None) -> list[Practice]:
+def _practices(report: Checked, only: Practice | None) -> list[Practice]:
+    """Read the configured practices; return them, or only the one that was chosen."""
     from ecw.settings import connections
     from ecw.settings.practices import VARIABLE, known
 
     practices: list[Practice] = []
-    with found.reading(f"practices: include/practices.yaml and the Variable {VARIABLE}"):
+    with report.reading(f"practices: include/practices.yaml and the Variable {VARIABLE}"):
         practices = known(connections.variable(VARIABLE) or "")
-    return [asked] if asked else practices
+    return [only] if only else practices
 
 
-def _connection(found: Checked, practice: Practice) -> None:
+def _connection(report: Checked, practice: Practice) -> None:
     """Read a practice's connection: its own fields, and the options in its extra."""
     from ecw.fhir.connection import EcwSettings
     from ecw.settings import connections, pull, push
     from ecw.vob.settings import VobSettings
 
     where, extra = f"connection {practice.connection}", None
-    with found.reading(f"{where}: address, client, key"):
+    with report.reading(f"{where}: address, client, key"):
         connection = connections.get(practice.connection)
         extra = connection.extra_dejson
         EcwSettings.from_connection(connection)
@@ -111,25 +112,25 @@ def _connection(found: Checked, practice: Practice) -> None:
         "vob": VobSettings.read,
     }
     for name, read in readers.items() if extra is not None else ():
-        with found.reading(f"{where}: extra field {name}"):
+        with report.reading(f"{where}: extra field {name}"):
             read(extra.get(name))
 
 
-def _settings(found: Checked, practice: Practice) -> None:
-    """Read what Variables and include/practices.yaml say of a practice."""
+def _settings(report: Checked, practice: Practice) -> None:
+    """Read a practice's settings in Variables and include/practices.yaml."""
     from ecw.alerts.settings import settings
     from ecw.settings.schedule import cron, resources
 
     name = practice.name or "default"
-    with found.reading(f"practice {name}: schedule"):
+    with report.reading(f"practice {name}: schedule"):
         cron(practice)
-    with found.reading(f"practice {name}: resources"):
+    with report.reading(f"practice {name}: resources"):
         resources(practice)
-    with found.reading(f"practice {name}: alerts"):
+    with report.reading(f"practice {name}: alerts"):
         settings(practice)
 
 
-def _files(found: Checked) -> list[Mapping]:
+def _files(report: Checked) -> list[Mapping]:
     """Read the project's mapping files, crosswalks and suites; return the mappings that could be read."""
     from ecw.mapping.validation.check import check_files
     from ecw.practice.preflight import suite_problems
@@ -139,19 +140,19 @@ def _files(found: Checked) -> list[Mapping]:
     try:
         checked = check_files()
     except EcwError as error:
-        found.add(where, [error.what], error.next_step)
+        report.add(where, [error.what], error.next_step)
         return []
     for mapping in checked.mappings:
         checked.problems += suite_problems(mapping.name, mapping) if mapping.name in RESOURCES else []
     if checked.problems:
-        found.add(where, checked.problems, "fix the line that is named.")
+        report.add(where, checked.problems, "fix the line that is named.")
     else:
-        found.correct.append(where)
+        report.correct.append(where)
     return checked.mappings
 
 
-def _crm(found: Checked, practice: Practice, mappings: list[Mapping]) -> None:
-    """Do what `begin` does before its first call, and compare rights and crosswalks with the CRM's database."""
+def _crm(report: Checked, practice: Practice, mappings: list[Mapping]) -> None:
+    """Make the checks that `begin` makes before its first call, and compare rights and crosswalks with the database."""
     from ecw.crm.db.engine import open_crm, reading
     from ecw.crm.db.schema.check import check_crm
     from ecw.mapping.validation.check import Checked as CheckedFiles
@@ -161,11 +162,11 @@ def _crm(found: Checked, practice: Practice, mappings: list[Mapping]) -> None:
     from ecw.settings import connections
 
     name, conn_id = practice.name or "default", practice.crm_connection
-    with found.reading(f"connection {conn_id}"), open_crm(conn_id) as engine, reading(engine) as connection:
-        with found.reading(f"practice {name}: its mappings and suites, and the tables of {conn_id}"):
-            read = PracticeMappings(connections.get(practice.connection))
-            require_ready(connection, read, RESOURCES, RESOURCES)
-        held = CheckedFiles(mappings=mappings)
-        check_crm(connection, held)
-        found.add(conn_id, held.problems, "fix it in the file that is named, or in the CRM.")
-        found.notes += [note for note in held.notes if note not in found.notes]
+    with report.reading(f"connection {conn_id}"), open_crm(conn_id) as engine, reading(engine) as connection:
+        with report.reading(f"practice {name}: its mappings and suites, and the tables of {conn_id}"):
+            own = PracticeMappings(connections.get(practice.connection))
+            require_ready(connection, own, RESOURCES, RESOURCES)
+        files = CheckedFiles(mappings=mappings)
+        check_crm(connection, files)
+        report.add(conn_id, files.problems, "fix it in the file that is named, or in the CRM.")
+        report.notes += [note for note in files.notes if note not in report.notes]

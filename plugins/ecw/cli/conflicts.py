@@ -1,4 +1,4 @@
-"""`ecw conflicts`: fields that both the CRM and eCW changed, and that wait for a person."""
+"""`ecw conflicts`: fields that the CRM and eCW both changed and that wait for a person's choice."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def listed(show: bool, as_json: bool, conn_id: str, crm_conn_id: str) -> None:
     from ecw.crm.state import conflicts
 
     with side(conn_id, crm_conn_id) as crm:
-        found = conflicts.open_ones(crm.engine, crm.place.practice)
+        waiting = conflicts.open_ones(crm.engine, crm.place.practice)
     names = ["resource", "crm_id", "ecw_id", "column", "first_run", "choice"]
     names += ["crm_value", "emr_value"] if show else []
-    rows = [tuple("" if row[name] is None else str(row[name]) for name in names) for row in found]
+    rows = [tuple("" if row[name] is None else str(row[name]) for name in names) for row in waiting]
     header = [name.replace("_", " ") for name in names]
     print_rows(header, rows, as_json=as_json, otherwise="No field waits for a choice.")
     if rows and not as_json:
@@ -60,4 +60,4 @@ def choose(crm_id: str, column: str, winner: str, resource: str, conn_id: str, c
         chosen: Side = "crm" if winner == "crm" else "emr"
         crm_id = review.spelled(crm, crm_id) if resource == crm.place.resource else crm_id
         review.choose_winner(crm, Field(crm.place.practice, resource, crm_id, column), chosen, terminal_user())
-    click.echo(f"Chosen: {winner}; the next {'push' if winner == 'crm' else 'pull'} does it.")
+    click.echo(f"Chosen: {winner}; the next {'push' if winner == 'crm' else 'pull'} applies it.")

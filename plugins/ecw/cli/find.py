@@ -1,4 +1,4 @@
-"""`ecw find`: a patient's ids by the MR number, which no form of Airflow is to hold."""
+"""`ecw find`: a patient's ids by the MR number.  Airflow's forms must not hold MR numbers; a terminal may."""
 
 from __future__ import annotations
 
@@ -26,4 +26,4 @@ def command(name: str | None, as_json: bool, conn_id: str, crm_conn_id: str) -> 
     with side(conn_id, crm_conn_id) as crm, reading(crm.engine) as connection:
         records = [crm.patients.read(connection, crm_id) for crm_id in sorted(found(crm, connection, name.strip()))]
     rows = [(one.crm_id, one.ecw_id or "", "yes" if one.linked else "no") for one in records if one is not None]
-    print_rows(("CRM id", "eCW id", "linked"), rows, as_json=as_json, otherwise="The CRM has no such patient.")
+    print_rows(("CRM id", "eCW id", "linked"), rows, as_json=as_json, otherwise="The CRM does not have this patient.")

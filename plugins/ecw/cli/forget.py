@@ -1,4 +1,4 @@
-"""`ecw forget`: a patient's erasure from what this project keeps."""
+"""`ecw forget`: erase a patient from the project's own records."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def command(name: str | None, staging_path: str | None, yes: bool, conn_id: str,
         meant = _meant(crm, name)
         others = [name for name in OF_PATIENTS if name != forget.PATIENT]
         mapped = {mapping.name: mapped_of(mapping) for mapping in mappings_of(conn_id, others)}
-        # One whom the CRM has erased already is known by what was linked.
+        # A patient that the CRM has erased already is found by the links.
         bare = name.rpartition(":")[2].strip()
         records = forget.related(engine, practice, () if meant else [bare], meant or [bare], mapped)
         if not yes:
@@ -51,8 +51,8 @@ def command(name: str | None, staging_path: str | None, yes: bool, conn_id: str,
                 err=True,
             )
         lines = forgetting.forget(root, practice, records)
-        gone = forget.forget(engine, practice, records)
-    rows = [("staged copies", str(lines)), *((table, str(count)) for table, count in gone.items())]
+        removed = forget.forget(engine, practice, records)
+    rows = [("staged copies", str(lines)), *((table, str(count)) for table, count in removed.items())]
     click.echo(as_table([("removed from", "rows"), *rows]))
     click.echo(
         "Not touched: the CRM's own tables, eCW, backups, and Airflow (runs that named the patient by an id): erase "
@@ -61,9 +61,9 @@ def command(name: str | None, staging_path: str | None, yes: bool, conn_id: str,
 
 
 def _meant(crm: CrmSide, name: str) -> dict[str, bool]:
-    """Return the patient that a name means, by CRM id; none, where the CRM has none.
+    """Return the patient with this id or MR number, by CRM id; empty if the CRM does not have the patient.
 
-    Raises ConfigurationError where it means several.
+    Raises ConfigurationError if several patients have it.
     """
     from ecw.crm.db.engine import reading
     from ecw.errors import ConfigurationError
@@ -73,7 +73,7 @@ def _meant(crm: CrmSide, name: str) -> dict[str, bool]:
         meant = found(crm, connection, name)
     if len(meant) > 1:
         raise ConfigurationError(
-            f"That means {len(meant)} patients (CRM ids {', '.join(sorted(meant))}).",
+            f"{len(meant)} patients have this id or number (CRM ids {', '.join(sorted(meant))}).",
             next_step="write crm:, ecw: or mr: before it.",
         )
     return meant

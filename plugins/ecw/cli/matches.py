@@ -1,4 +1,4 @@
-"""`ecw matches`: patients of the CRM whom eCW may have already; a person chooses."""
+"""`ecw matches`: held patients, which eCW may have already; a person chooses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def command() -> None:
 @ECW
 @CRM
 def listed(as_json: bool, conn_id: str, crm_conn_id: str) -> None:
-    """List the held patients, and the eCW ids that come into question."""
+    """List the held patients, and the eCW ids of possible matches."""
     from ecw.crm.load.identity import RUNG
     from ecw.push import intents
 
@@ -39,7 +39,7 @@ def listed(as_json: bool, conn_id: str, crm_conn_id: str) -> None:
     print_rows(("CRM id", "found by", "eCW ids", "chosen"), rows, as_json=as_json, otherwise="No match is held.")
     if as_json or not rows:
         return
-    click.echo("Choose: ecw matches choose CRM_ID (an eCW id | new | leave).  Look first: ecw matches show CRM_ID.")
+    click.echo("Compare: ecw matches show CRM_ID.  Choose: ecw matches choose CRM_ID (an eCW id | new | leave).")
     if any(one.match_rule == RUNG for _, one in held):
         click.echo("Found by identity: ecw matches same CRM_ID, or ecw matches unlink CRM_ID.")
 
@@ -51,7 +51,7 @@ def listed(as_json: bool, conn_id: str, crm_conn_id: str) -> None:
 def show(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
     """Compare a held patient with eCW's, value by value.
 
-    The outcome is patient data: it goes to the terminal and nowhere else.
+    The output is patient data: it is written to the terminal only.
     """
     from ecw.practice.client import client_for
     from ecw.push import review
@@ -60,14 +60,14 @@ def show(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
     with side(conn_id, crm_conn_id) as crm:
         crm_id = review.spelled(crm, crm_id)
         candidates = review.held(crm, crm_id).candidates
-        found = review.sides(crm, client_for(connections.get(conn_id), "manual", crm.engine), crm_id, candidates)
-    rows = [("", "CRM", *found.ecw_ids)]
-    for column in found.columns:
-        values = (column.crm, *(column.emr[ecw_id] for ecw_id in found.ecw_ids))
+        sides = review.sides(crm, client_for(connections.get(conn_id), "manual", crm.engine), crm_id, candidates)
+    rows = [("", "CRM", *sides.ecw_ids)]
+    for column in sides.columns:
+        values = (column.crm, *(column.emr[ecw_id] for ecw_id in sides.ecw_ids))
         rows.append((column.label, *("" if value is None else str(value) for value in values)))
     click.echo(as_table(rows))
-    if found.missing:
-        click.echo(f"eCW does not have {', '.join(found.missing)} any more.")
+    if sides.missing:
+        click.echo(f"eCW does not have {', '.join(sides.missing)} any more.")
 
 
 @command.command("choose")
@@ -76,7 +76,7 @@ def show(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
 @ECW
 @CRM
 def choose(crm_id: str, choice: str, conn_id: str, crm_conn_id: str) -> None:
-    """Decide who a held patient is; the next push does it.
+    """Decide who a held patient is; the next push applies it.
 
     CHOICE is the eCW id of the patient, `new` for a new patient, or `leave` to take a choice back.
     """
@@ -85,7 +85,7 @@ def choose(crm_id: str, choice: str, conn_id: str, crm_conn_id: str) -> None:
 
     with side(conn_id, crm_conn_id) as crm:
         review.choose_match(crm, crm_id, choice, terminal_user())
-    click.echo("Left as it is." if choice == review.LEAVE else "Chosen; the next push does it.")
+    click.echo("Left as it is." if choice == review.LEAVE else "Chosen; the next push applies it.")
 
 
 @command.command("same")
@@ -95,7 +95,7 @@ def choose(crm_id: str, choice: str, conn_id: str, crm_conn_id: str) -> None:
 def same(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
     """Confirm that both sides of a link are one person.
 
-    Look first: ecw matches show CRM_ID.
+    Compare both sides first: ecw matches show CRM_ID.
     """
     from ecw.practice.client import client_for
     from ecw.push import review
@@ -103,7 +103,7 @@ def same(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
 
     with side(conn_id, crm_conn_id) as crm:
         review.same_person(crm, client_for(connections.get(conn_id), "manual", crm.engine), crm_id, getpass.getuser())
-    click.echo("The same person: the next pull and push go on with it.")
+    click.echo("The same person: the next pull and push synchronise the patient again.")
 
 
 @command.command("unlink")
@@ -113,19 +113,20 @@ def same(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
 def unlink(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
     """Remove a link whose two sides are different persons.
 
-    The next push looks for the row's person, and creates one where eCW has none; the next pull makes a row of its own
-    for the chart.  Numbers that eCW gave are taken out of the row.
+    The next push searches eCW for the person of the CRM's row, and creates a patient if eCW has none. The next pull
+    inserts a row for the patient of eCW. Numbers that eCW assigned are removed from the CRM's row.
     """
     from ecw.push import review
 
     with side(conn_id, crm_conn_id) as crm:
         former = review.unlink(crm, conn_id, crm_id, getpass.getuser())
-    click.echo(f"Unlinked from {former}; the next push looks for the person, the next pull makes a row for the chart.")
+    click.echo(f"Unlinked from {former}: the next push searches eCW for the person of the CRM's row, and creates")
+    click.echo("a patient if eCW has none; the next pull inserts a row for the patient of eCW.")
 
 
 @contextmanager
 def side(conn_id: str, crm_conn_id: str) -> Iterator[CrmSide]:
-    """Give the CRM's side of the practice."""
+    """Yield the CRM's side of the practice."""
     from ecw.crm.db.engine import open_crm
     from ecw.practice.mappings import PracticeMappings
     from ecw.push.context import crm_side

@@ -1,8 +1,8 @@
-"""The options that say which practice a command is about.
+"""The options that choose the practice of a command.
 
---practice NAME       the practice's name, as its DAGs have it: its connection and its CRM
---conn-id CONN_ID     its connection instead; `--conn` for short
---crm-conn-id CONN_ID another CRM than the practice's
+--practice NAME       the practice's name, as in the ids of its DAGs; sets both connections
+--conn-id CONN_ID     the connection of eCW, in place of the practice's; `--conn` for short
+--crm-conn-id CONN_ID the connection of the CRM, in place of the practice's
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def ECW(command: F) -> F:  # noqa: N802 - a decorator, as click's own options are written here
-    """Give a command `--practice`, and `--conn-id` as its argument `conn_id`."""
+    """Add `--practice` to a command, and `--conn-id` as its argument `conn_id`."""
     return PRACTICE(
         click.option(
             *("--conn-id", "--conn", "--ecw-conn-id", "conn_id"),
@@ -30,7 +30,7 @@ def ECW(command: F) -> F:  # noqa: N802 - a decorator, as click's own options ar
 
 
 def PRACTICE(command: F) -> F:  # noqa: N802
-    """Give a command `--practice`, which the other options use."""
+    """Add `--practice` to a command; the other options read it."""
     return click.option(
         "--practice",
         callback=_named,
@@ -42,7 +42,7 @@ def PRACTICE(command: F) -> F:  # noqa: N802
 
 
 def CRM(command: F) -> F:  # noqa: N802
-    """Give a command `--crm-conn-id`."""
+    """Add `--crm-conn-id` to a command."""
     return click.option(
         "--crm-conn-id",
         callback=_crm_conn_id,
@@ -51,15 +51,15 @@ def CRM(command: F) -> F:  # noqa: N802
 
 
 def chosen() -> Practice | None:
-    """Return the practice that `--practice` names, None where it was not given."""
-    found = click.get_current_context().meta.get(_PRACTICE)
-    return found if isinstance(found, Practice) else None
+    """Return the practice that `--practice` names; None without the option."""
+    practice = click.get_current_context().meta.get(_PRACTICE)
+    return practice if isinstance(practice, Practice) else None
 
 
 def chosen_code() -> str | None:
-    """Return the code of the practice that `--practice` names, as tables have it; None where it was not given.
+    """Return the code of the practice that `--practice` names, as in the tables; None without the option.
 
-    Raises ConfigurationError.
+    Raises ConfigurationError if the practice's connection is missing or has no valid address.
     """
     from ecw.fhir.connection import base_url_of, practice_of
     from ecw.settings import connections

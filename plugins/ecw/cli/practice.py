@@ -1,4 +1,4 @@
-"""`ecw practice`: which server each practice code of the CRM means."""
+"""`ecw practice`: the practices, and the eCW server of each practice code in the CRM."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def command() -> None:
 def listed(as_json: bool, crm_conn_id: str) -> None:
     """List all practices: name, code, connection, address.
 
-    That is those that were synchronised with this CRM, and those that are configured. `--practice` takes the name.
+    It lists the practices that were synchronised with this CRM, and those that are configured. The option `--practice`
+    of other commands takes the name.
     """
     from ecw.crm.db.engine import open_crm, reading
     from ecw.crm.state import practices
@@ -29,17 +30,17 @@ def listed(as_json: bool, crm_conn_id: str) -> None:
     from ecw.settings.practices import DEFAULT, VARIABLE, known
 
     with open_crm(crm_conn_id) as engine, reading(engine) as connection:
-        found = {code: ("", code, "", address) for code, address in practices.known(connection)}
+        rows = {code: ("", code, "", address) for code, address in practices.known(connection)}
     for one in known(connections.variable(VARIABLE) or ""):
         try:
             address = base_url_of(connections.get(one.connection))
-        except ConfigurationError:  # it is named, and not there yet
-            found[one.connection] = (one.name or DEFAULT, "", one.connection, "")
+        except ConfigurationError:  # the practice is configured, but its connection does not exist yet
+            rows[one.connection] = (one.name or DEFAULT, "", one.connection, "")
         else:
             code = practice_of(address)
-            found[code] = (one.name or DEFAULT, code, one.connection, address)
+            rows[code] = (one.name or DEFAULT, code, one.connection, address)
     header = ("name", "practice", "connection", "address")
-    print_rows(header, list(found.values()), as_json=as_json, otherwise="No practice was synchronised yet.")
+    print_rows(header, list(rows.values()), as_json=as_json, otherwise="No practice was synchronised yet.")
 
 
 @command.command("sync")
@@ -48,7 +49,8 @@ def sync() -> None:
 
     Each such connection in Airflow's database is a practice and gets its own DAGs.
 
-    Airflow's API server does it whenever a connection is saved there; this is for those that come another way.
+    Airflow's API server does this whenever a connection is saved there. Use the command for connections that were
+    created in another way.
     """
     from ecw.settings.practice_sync import sync
 
@@ -62,7 +64,7 @@ def sync() -> None:
 def rows(conn_id: str, crm_conn_id: str) -> None:
     """List rows of a shared CRM that name no practice.
 
-    They are pushed nowhere.
+    The push does not send such rows.
     """
     from ecw.crm.db.engine import open_crm, reading
     from ecw.crm.state.practices import unassigned
@@ -73,13 +75,13 @@ def rows(conn_id: str, crm_conn_id: str) -> None:
 
     tables = [(mapping.name, mapped_of(mapping)) for mapping in mappings_of(conn_id, RESOURCES)]
     with open_crm(crm_conn_id) as engine, reading(engine) as connection:
-        found = unassigned(connection, tables)
-    if not found:
-        click.echo("Every row is a practice's.")
+        groups = unassigned(connection, tables)
+    if not groups:
+        click.echo("Every row names a practice.")
         return
-    lines = [(one.resource, one.table, one.said or "-", str(one.rows), ", ".join(one.crm_ids)) for one in found]
-    click.echo(as_table([("resource", "table", "practice", "rows", "CRM ids, the first"), *lines]))
-    click.echo("They are pushed nowhere: fill their practice with a code that `ecw practice list` shows.")
+    lines = [(one.resource, one.table, one.said or "-", str(one.rows), ", ".join(one.crm_ids)) for one in groups]
+    click.echo(as_table([("resource", "table", "practice", "rows", "first CRM ids"), *lines]))
+    click.echo("The push does not send them: fill their practice with a code that `ecw practice list` shows.")
 
 
 @command.command("moved")

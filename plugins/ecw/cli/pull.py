@@ -1,4 +1,4 @@
-"""`ecw pull`: a pull from the terminal, by the same steps as the DAG, without the scheduler."""
+"""`ecw pull`: a pull from the terminal, with the steps of the DAG and without the scheduler."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from ecw.settings.pull import CHANGES, FULL, PATIENTS, SCHEDULE
 @click.command("pull")
 @click.argument("resources", nargs=-1, type=click.Choice(list(RESOURCES)), metavar="[RESOURCE]...")
 @click.option(
-    "--mode", type=click.Choice([CHANGES, FULL]), default=CHANGES, show_default=True, help="full: everything again."
+    "--mode", type=click.Choice([CHANGES, FULL]), default=CHANGES, show_default=True, help="full: fetch everything."
 )
 @click.option("--id", "ids", multiple=True, help="Only this eCW id of the one RESOURCE named; repeatable.")
 @click.option(
     "--patient", "patients", multiple=True, help="Only this patient: eCW id, CRM id or MR number; repeatable."
 )
 @click.option("--practitioner", "practitioners", multiple=True, help="The schedule of this eCW id; repeatable.")
-@click.option("--since", default="", help="From this time on, ISO 8601 with offset. Else: where the last run ended.")
-@click.option("--until", default="", help="Up to this time. Else: now.")
+@click.option("--since", default="", help="From this time on, ISO 8601 with offset. Default: where the last run ended.")
+@click.option("--until", default="", help="Up to this time. Default: now.")
 @click.option("--strategy", "strategies", multiple=True, metavar="RESOURCE=NAME", help="How to extract; repeatable.")
 @click.option("--dry-run", is_flag=True, help="Everything except the load; the table shows what it would do.")
 @click.option("--ignore-time-budget", is_flag=True, help="Begin even if the run would not end before the next one.")
@@ -38,13 +38,13 @@ from ecw.settings.pull import CHANGES, FULL, PATIENTS, SCHEDULE
 def command(staging: str | None, as_json: bool, conn_id: str, crm_conn_id: str, **form: Any) -> None:
     """Pull from eCW into the CRM, without the scheduler.
 
-    Does begin, extract, map, check and load of each RESOURCE, or of all, in this process.
+    It runs begin, extract, map, check and load of each RESOURCE, or of all, in this process.
 
-    For trying a practice or a mapping: `ecw pull --patient ID --dry-run`. It waits for no run of Airflow, and works
-    beside one. Ids and counts are shown, no values.
+    To try a practice or a mapping: `ecw pull --patient ID --dry-run`. It does not wait for a run in Airflow; both may
+    run at the same time. The output has ids and counts, no values.
     """
     with logs_to_stderr():
-        import ecw.hooks.ecw  # noqa: F401 - with it Airflow, which says now where it logs to
+        import ecw.hooks.ecw  # noqa: F401 - imports Airflow, which chooses where to log at its import
         from ecw.models import PullRequest
         from ecw.pull import inline_run, steps
         from ecw.pull.summary import as_text
@@ -57,7 +57,7 @@ def command(staging: str | None, as_json: bool, conn_id: str, crm_conn_id: str, 
     try:
         inline_run.pull(run)
     finally:
-        with _only_warnings(steps.log):  # it would show the table, too
+        with _only_warnings(steps.log):  # as its log line repeats the table
             rows = steps.summary(run, crm_conn_id)
         if as_json:
             print_json({"practice": run["practice"], "run_id": run["run_id"], "resources": rows})
@@ -78,11 +78,11 @@ def _only_warnings(log: logging.Logger) -> Iterator[None]:
 def _options(
     resources: tuple[str, ...], ids: tuple[str, ...], strategies: tuple[str, ...], **form: Any
 ) -> dict[str, Any]:
-    """Return the options of the run: those of the Trigger form, and records of one resource by their ids."""
+    """Return the options of the run: those of the Trigger form, and the ids of records of one resource."""
     if ids and len(resources) != 1:
-        raise click.UsageError("--id needs exactly one RESOURCE: whose ids these are.")
+        raise click.UsageError("--id needs exactly one RESOURCE, the one that has these ids.")
     if ids and (form["patients"] or form["practitioners"]):
-        raise click.UsageError("--id goes neither with --patient nor with --practitioner.")
+        raise click.UsageError("--id cannot be combined with --patient or --practitioner.")
     options = {name: list(value) if isinstance(value, tuple) else value for name, value in form.items()}
     if form["patients"]:
         options["mode"] = PATIENTS
@@ -93,5 +93,5 @@ def _options(
         "resources": list(resources),
         "ids": {resources[0]: list(ids)} if ids else {},
         "strategies": {name: strategy for name, _, strategy in chosen},
-        "mr_numbers": True,  # Airflow keeps nothing of what stands in a terminal
+        "mr_numbers": True,  # allowed here, as Airflow does not store what is typed in a terminal
     }

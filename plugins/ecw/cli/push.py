@@ -1,4 +1,4 @@
-"""`ecw push`: a push from the terminal, by the same steps as the DAG."""
+"""`ecw push`: a push from the terminal, with the steps of the DAG."""
 
 from __future__ import annotations
 
@@ -32,22 +32,24 @@ if TYPE_CHECKING:
 def command(patients: tuple[str, ...], as_json: bool, yes: bool, conn_id: str, crm_conn_id: str, **form: Any) -> None:
     """Push changed patients to eCW; show the result of each.
 
-    Ids, counts and names of fields are shown, no values.
+    The output has ids, counts and names of fields, no values.
     """
     with logs_to_stderr():
-        import ecw.hooks.ecw  # noqa: F401 - with it Airflow, which says now where it logs to
+        import ecw.hooks.ecw  # noqa: F401 - imports Airflow, which chooses where to log at its import
     from ecw.crm.journal import terminal_user
     from ecw.push import steps
     from ecw.push.plan.select import crm_ids
     from ecw.push.summary import as_text
 
-    if patients:  # numbers too: what is typed in a terminal, Airflow does not keep
+    if patients:  # MR numbers are allowed, as Airflow does not store what is typed in a terminal
         with side(conn_id, crm_conn_id) as crm:
             patients = tuple(f"crm:{crm_id}" for crm_id in crm_ids(crm, patients, numbers=True))
     options = form | {"patients": list(patients)}
     push = steps.begin(run_id(datetime.now(UTC)), "manual", conn_id, crm_conn_id, options)
     by = terminal_user()
-    approved = not push["needs_approval"] or (_may_approve(push) and (yes or _asked(push["creates"], push["updates"])))
+    approved = not push["needs_approval"] or (
+        _may_approve(push) and (yes or _confirmed(push["creates"], push["updates"]))
+    )
     try:
         steps.send(push, {"approved": approved, "by": by})
         steps.confirm(push)
@@ -60,17 +62,19 @@ def command(patients: tuple[str, ...], as_json: bool, yes: bool, conn_id: str, c
 
 
 def _may_approve(push: Push) -> bool:
-    """Return True if the terminal's user may answer: anybody, unless the connection names who approves."""
+    """Return True if the terminal's user may approve: anybody, unless the connection names the approvers."""
     approvers = push["options"]["approvers"]
     if approvers and getpass.getuser() not in approvers:
-        click.echo(f"Only {', '.join(approvers)} approve that: trigger ecw_push_patients, which asks them.", err=True)
+        click.echo(
+            f"Only {', '.join(approvers)} may approve it: trigger the DAG ecw_push_patients, which asks them.", err=True
+        )
         return False
     return True
 
 
-def _asked(creates: int, updates: int) -> bool:
+def _confirmed(creates: int, updates: int) -> bool:
     question = f"That is more than usual: {creates} new and {updates} changed patients. Push them?"
     try:
         return click.confirm(question, err=True)
-    except click.Abort:  # no terminal to answer: --yes would
+    except click.Abort:  # there is no terminal to answer from; --yes approves
         return False

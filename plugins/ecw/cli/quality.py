@@ -1,4 +1,4 @@
-"""`ecw quality`: what the check found in a run, and suites for other tools."""
+"""`ecw quality`: the quality report of a run, and suites as JSON for Great Expectations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Quality(click.Group):
     """`ecw quality RUN` is `ecw quality show RUN`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put `show` before what is no subcommand."""
+        """Insert `show` if the first argument is not a subcommand."""
         if not args or args[0] not in (*self.commands, *ctx.help_option_names):
             args = ["show", *args]
         return super().parse_args(ctx, args)
@@ -52,19 +52,20 @@ def show(run: str | None, crm_conn_id: str, every: bool, as_json: bool) -> None:
         practice, run_id = chosen_code(), run
         if run is None and (last := quality.last_run(connection, practice)) is not None:
             practice, run_id = last.practice, last.run_id
-        found = quality.of_run(connection, run_id, practice=practice) if run_id else []
-    if run and not found:
+        reports = quality.of_run(connection, run_id, practice=practice) if run_id else []
+    if run and not reports:
         raise ConfigurationError(
-            f"The CRM knows no run {run!r}.", next_step="name it as Airflow's list of the runs of ecw_pull does."
+            f"The CRM has no run {run!r} with a quality report.",
+            next_step="copy the run's id from Airflow's list of the runs of ecw_pull.",
         )
     if as_json:
-        print_json([asdict(report) for report in found])
+        print_json([asdict(report) for report in reports])
         return
-    if not found:
-        click.echo("No run has come to its check yet.")
+    if not reports:
+        click.echo("No run has been checked yet.")
         return
     click.echo(f"Run {run_id}")
-    for report in found:
+    for report in reports:
         click.echo(f"\n{_report_text(report)}")
         if rules := _table(report, every):
             click.echo(rules)
@@ -80,10 +81,10 @@ def export(resource: str, own: bool) -> None:
     from ecw.quality.suite import suite_of
     from ecw.resources import resource as row
 
-    found, left_out = gx_suite(suite_of(row(resource).name, load_mapping(resource)), own=own)
-    print_json(found)
+    suite, left_out = gx_suite(suite_of(row(resource).name, load_mapping(resource)), own=own)
+    print_json(suite)
     for rule in left_out:
-        click.echo(f"Left out, as Great Expectations does not know it: {rule}.", err=True)
+        click.echo(f"Left out, as Great Expectations does not have it: {rule}.", err=True)
 
 
 def _report_text(report: Report) -> str:
@@ -91,8 +92,8 @@ def _report_text(report: Report) -> str:
     if volume is None:
         return f"{report.resource}: not checked"
     usual = "" if volume["usual"] is None else f", usual are {volume['usual']}"
-    judged = f", {len(report.rules)} rules" if report.rules else ", no row to judge"
-    return f"{report.resource}: {report.verdict} ({volume['rows']} records fetched{usual}{judged})"
+    rules = f", {len(report.rules)} rules" if report.rules else ", no row to check"
+    return f"{report.resource}: {report.verdict} ({volume['rows']} records fetched{usual}{rules})"
 
 
 def _table(report: Report, every: bool) -> str:

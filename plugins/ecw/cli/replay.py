@@ -1,4 +1,4 @@
-"""`ecw replay`: rejected records again."""
+"""`ecw replay`: map, check and load rejected records again."""
 
 from __future__ import annotations
 
@@ -41,4 +41,4 @@ def command(
     if as_json:
         print_json({"practice": run["practice"], "run_id": run["run_id"], "resources": rows})
     else:
-        click.echo(as_text(rows) if rows else "There is no open reject among the chosen ones.")
+        click.echo(as_text(rows) if rows else "No open reject matches the options.")

@@ -1,4 +1,4 @@
-"""`ecw status`: what the last run did to each resource."""
+"""`ecw status`: the last run of each resource, open rejects and open alerts."""
 
 from __future__ import annotations
 
@@ -41,29 +41,31 @@ def command(crm_conn_id: str, as_json: bool) -> None:
 
     with open_crm(crm_conn_id) as engine:
         practice, code = chosen(), chosen_code()
-        found = [one for one in status(engine, every=gaps(cron(practice)).longest) if code in (None, one.practice)]
+        states = [one for one in status(engine, every=gaps(cron(practice)).longest) if code in (None, one.practice)]
         alerts = [one for one in open_alerts(engine) if code in (None, one.practice)]
         with reading(engine) as connection:
-            lost = unassigned(connection, [(PUSHED, mapped_of(load_mapping(PUSHED)))])
+            without_practice = unassigned(connection, [(PUSHED, mapped_of(load_mapping(PUSHED)))])
     if as_json:
-        print_json(_with_alerts(found, alerts, lost))
+        print_json(_with_alerts(states, alerts, without_practice))
     else:
-        click.echo("\n".join([_table(found), *_alert_lines(alerts), *_lost(lost)]))
+        click.echo("\n".join([_table(states), *_alert_lines(alerts), *_unassigned_lines(without_practice)]))
 
 
-def _with_alerts(found: list[ResourceStatus], alerts: list[Alert], lost: list[Unassigned]) -> list[dict[str, Any]]:
-    """Give each resource its open alerts, and how many rows of it are no practice's."""
+def _with_alerts(
+    states: list[ResourceStatus], alerts: list[Alert], without_practice: list[Unassigned]
+) -> list[dict[str, Any]]:
+    """Return the state of each resource with its open alerts, and the number of its rows without a practice."""
     rows = Counter[str]()
-    for rest in lost:
-        rows[rest.resource] += rest.rows
-    of = {
+    for group in without_practice:
+        rows[group.resource] += group.rows
+    by_key = {
         (one.practice, one.resource): asdict(one) | {"alerts": [], "rows_without_practice": rows[one.resource]}
-        for one in found
+        for one in states
     }
     for alert in alerts:
-        if (alert.practice, alert.subject) in of:
-            of[alert.practice, alert.subject]["alerts"].append(asdict(alert))
-    return list(of.values())
+        if (alert.practice, alert.subject) in by_key:
+            by_key[alert.practice, alert.subject]["alerts"].append(asdict(alert))
+    return list(by_key.values())
 
 
 def _alert_lines(alerts: list[Alert]) -> list[str]:
@@ -75,17 +77,18 @@ def _alert_lines(alerts: list[Alert]) -> list[str]:
     return ["", *lines] if lines else []
 
 
-def _lost(lost: list[Unassigned]) -> list[str]:
-    count = sum(one.rows for one in lost)
-    return (
-        ["", f"{PUSHED}: {count} rows are no practice's and pushed nowhere: see `ecw practice rows`."] if count else []
-    )
+def _unassigned_lines(without_practice: list[Unassigned]) -> list[str]:
+    count = sum(one.rows for one in without_practice)
+    message = f"{PUSHED}: {count} rows name no practice, so the push does not send them: see `ecw practice rows`."
+    return ["", message] if count else []
 
 
-def _table(found: list[ResourceStatus]) -> str:
-    table = as_table([_HEADER, *(_cells(one) for one in found)], numbers=range(4, len(_HEADER)))
-    lines = [f"{one.resource}: {one.next_step}" for one in found if one.next_step]
-    lines += [f"{one.resource}: {why}: {number} rejected" for one in found for why, number in one.reasons.items()]
+def _table(states: list[ResourceStatus]) -> str:
+    table = as_table([_HEADER, *(_cells(one) for one in states)], numbers=range(4, len(_HEADER)))
+    lines = [f"{one.resource}: {one.next_step}" for one in states if one.next_step]
+    lines += [
+        f"{one.resource}: {reason}: {number} rejected" for one in states for reason, number in one.reasons.items()
+    ]
     return "\n".join([table, *([""] if lines else []), *lines])
 
 
@@ -97,7 +100,7 @@ def _cells(one: ResourceStatus) -> tuple[str, ...]:
 
 
 def _age(age: timedelta | None) -> str | None:
-    """Return an age as its largest unit."""
+    """Return an age in its largest unit."""
     if age is None:
         return None
     seconds = int(age.total_seconds())

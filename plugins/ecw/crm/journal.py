@@ -13,13 +13,13 @@ from sqlalchemy import Connection, insert
 from ecw.crm.db.tables import ecw_journal
 
 PUSH, PULL, DECISION = "push", "pull", "decision"
-LEARN = "learn"  # the operation: what happened to a push's values in eCW
-LEARNED = "eCW shows these shorter, or in another spelling; the CRM keeps what it has"
+LEARN = "learn"  # operation: eCW's spelling of pushed values becomes the merge base
+LEARNED = "eCW shows these shorter, or in another spelling; the CRM keeps its own"
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a person decided: ids, names of fields and sides, no values."""
+    """A person's decision: ids, names of fields and sides, no values."""
 
     what: str  # approve, choose a match …
     by: str
@@ -32,7 +32,7 @@ class Choice:
 
 
 def decided(connection: Connection, practice: str, resource: str, decision: Choice) -> None:
-    """Add who decided what, in the transaction that notes the choice itself; the same choice again is none."""
+    """Journal a decision, in the transaction that writes the choice itself. The same choice again is not journaled."""
     if decision.before == decision.after:
         return
     connection.execute(
@@ -57,7 +57,7 @@ def decided(connection: Connection, practice: str, resource: str, decision: Choi
 
 
 def terminal_user() -> str:
-    """Return who sits at the terminal: the shell's user, and who became it by sudo."""
+    """Return the terminal's user, and who became that user by sudo."""
     became = os.environ.get("SUDO_USER")
     return f"{getpass.getuser()} at a terminal{f' (sudo by {became})' if became else ''}"
 

@@ -1,13 +1,14 @@
-"""Whether two records are the same person: for certain, maybe, or not.
+"""Decide whether two records are the same person: certainly, maybe, or not.
 
-    SAME        birth date and name are the same, something beyond them agrees (an account number, phone, e-mail
-                address, street, social security number), and nothing contradicts
-    MAYBE       a person must decide: the names are near, or a name and something beyond agree, or something contradicts
+    SAME        birth date and name are the same, something else agrees (an account number, phone, e-mail address,
+                street, social security number), and nothing contradicts
+    MAYBE       a person must decide: the names are similar, or a name and something else agree, or something
+                contradicts
     DIFFERENT   neither
 
-Twins have one birth date, family name, street and phone, and can have one first name; a father and his son have one
-name and street.  So a contradiction (a further given name, suffix, gender, account number, SSN, a mark of death) always
-keeps two records from being SAME, and what one side does not say is no agreement.
+Twins share birth date, family name, street and phone, and may share the first name; a father and a son may share name
+and street.  So a contradiction (a further given name, suffix, gender, account number, SSN, a mark of death) always
+prevents SAME, and a value that one side lacks is no agreement.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ecw.identity.person import Person
 
 
 class Verdict(StrEnum):
-    """What a comparison comes to."""
+    """The result of a comparison."""
 
     SAME = "same"
     MAYBE = "maybe"
@@ -30,10 +31,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The verdict, and why in words that hold no value.
+    """The verdict, and the reason (`why`), which holds no values.
 
-    `contradictions` and `agreeing` name what speaks against and for it, beyond name and birth date. `is_rival`: the
-    names fit, and nothing contradicts, so that nobody else can be certain.
+    `contradictions` and `agreeing` name the data beside name and birth date that contradict and agree. `is_rival` is
+    true if the names fit and nothing contradicts: then no other record can be certain.
     """
 
     verdict: Verdict
@@ -44,59 +45,102 @@ class Comparison:
     has_same_name: bool = False
 
 
+DIFFERENT = Comparison(Verdict.DIFFERENT)
+
+
 def compare(ours: Person, theirs: Person) -> Comparison:
-    """Compare two records of persons."""
-    found = [_compare(ours, theirs, mine, yours) for mine in ours.names for yours in theirs.names]
+    """Compare two records of persons by every pair of their names; return the best comparison."""
+    comparisons = [_compare(ours, theirs, mine, yours) for mine in ours.names for yours in theirs.names]
     order = (Verdict.SAME, Verdict.MAYBE, Verdict.DIFFERENT)
-    return min(found, key=lambda one: order.index(one.verdict), default=Comparison(Verdict.DIFFERENT))
+    return min(comparisons, key=lambda one: order.index(one.verdict), default=DIFFERENT)
 
 
 def contradictions(ours: Person, theirs: Person) -> tuple[str, ...]:
-    """Name what the two records say that cannot both be true of one person, beyond family name and birth date."""
+    """Name the data in which two records contradict each other, beside family name and birth date."""
     return tuple(_contradictions(ours, theirs, ours.name, theirs.name))
 
 
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """How one name of each record relates, and which other data of the records contradict and agree."""
+
+    mine: Name
+    yours: Name
+    family: Relation
+    given: Relation
+    contradicting: tuple[str, ...]
+    agreeing: tuple[str, ...]
+
+    @property
+    def has_strong_agreement(self) -> bool:
+        return "account number" in self.agreeing or "SSN" in self.agreeing
+
+    @property
+    def has_placeholder(self) -> bool:
+        return self.mine.is_placeholder or self.yours.is_placeholder
+
+    @property
+    def has_same_name(self) -> bool:
+        return self.family == self.given == Relation.EQUAL
+
+    @property
+    def has_fitting_names(self) -> bool:
+        return self.family > Relation.UNRELATED and (self.given > Relation.UNRELATED or self.has_placeholder)
+
+    @property
+    def is_certain(self) -> bool:
+        """With the same birth date the records are the same person."""
+        if self.contradicting or self.has_placeholder or not (self.mine.current and self.yours.current):
+            return False
+        if self.given == Relation.EQUAL and self.has_strong_agreement:
+            return True
+        return self.has_same_name and bool(self.agreeing) and not may_be_siblings(self.mine, self.yours)
+
+
 def _compare(ours: Person, theirs: Person, mine: Name, yours: Name) -> Comparison:
-    family, given = family_relation(mine, yours), given_relation(mine, yours)
-    against, agreeing = tuple(_contradictions(ours, theirs, mine, yours)), tuple(_agreeing(ours, theirs))
-    strong = bool({*agreeing} & {"account number", "SSN"})
-    unnamed = mine.is_placeholder or yours.is_placeholder
-    born = bool(ours.born) and ours.born == theirs.born
-    same_name = family == given == Relation.EQUAL
-    fits = min(family, given) > Relation.UNRELATED or (unnamed and family > Relation.UNRELATED)
-    rival = born and fits and not against
+    contradicting, agreeing = tuple(_contradictions(ours, theirs, mine, yours)), tuple(_agreeing(ours, theirs))
+    evidence = _Evidence(
+        mine, yours, family_relation(mine, yours), given_relation(mine, yours), contradicting, agreeing
+    )
+    same_birth_date = bool(ours.born) and ours.born == theirs.born
+    same_name = same_birth_date and evidence.has_same_name
+    if same_birth_date and evidence.is_certain:
+        return Comparison(Verdict.SAME, "", (), agreeing, is_rival=True, has_same_name=same_name)
+    doubt = _doubt(evidence) if same_birth_date else _doubt_about_birth_date(evidence, ours.born, theirs.born)
+    if doubt is None:
+        return Comparison(Verdict.DIFFERENT, "", contradicting, agreeing) if same_birth_date else DIFFERENT
+    why = Held.DIFFERS.of(contradicting[0]) if contradicting else doubt
+    is_rival = same_birth_date and evidence.has_fitting_names and not contradicting
+    return Comparison(Verdict.MAYBE, why, contradicting, agreeing, is_rival, same_name)
 
-    def maybe(why: str) -> Comparison:
-        words = Held.DIFFERS.of(against[0]) if against else why
-        return Comparison(Verdict.MAYBE, words, against, agreeing, rival, born and same_name)
 
-    if not born:
-        if strong:
-            return maybe(Held.OTHER_BIRTH_DATE)
-        near = same_name and (agreeing or _is_slip(ours.born, theirs.born))
-        return maybe(Held.NEAR_BIRTH_DATE) if near else Comparison(Verdict.DIFFERENT)
-    if not against and mine.current and yours.current and not unnamed:
-        if given == Relation.EQUAL and strong:
-            return Comparison(Verdict.SAME, "", (), agreeing, is_rival=True, has_same_name=same_name)
-        if same_name and agreeing and not may_be_siblings(mine, yours):
-            return Comparison(Verdict.SAME, "", (), agreeing, is_rival=True, has_same_name=same_name)
-    if same_name:
-        if not unnamed and not agreeing:
-            return maybe(Held.NAME_ONLY)
-        return maybe(Held.SIBLING)
-    if unnamed and family > Relation.UNRELATED and "the gender" not in against:
-        return maybe(Held.NO_GIVEN_NAME)
-    if fits or swapped(mine, yours):
-        return maybe(Held.NEAR_NAME)
-    if strong:
-        return maybe(Held.OTHER_NAME.of(agreeing[0]))
-    if agreeing and given > Relation.UNRELATED:
-        return maybe(Held.NEAR_GIVEN_NAME.of(agreeing[0]))
-    if agreeing and "the gender" not in against:
-        return maybe((Held.SHARED_BY_FAMILY if family else Held.SHARED).of(agreeing[0]))
-    if given == Relation.EQUAL and min(len(mine.given), len(yours.given)) > 1:
-        return maybe(Held.GIVEN_NAMES)
-    return Comparison(Verdict.DIFFERENT, "", against, agreeing)
+def _doubt_about_birth_date(evidence: _Evidence, born: str, other: str) -> str | None:
+    """Return why two records with different birth dates may be one person, None if they are not."""
+    if evidence.has_strong_agreement:
+        return Held.OTHER_BIRTH_DATE
+    near = evidence.has_same_name and (evidence.agreeing or _is_slip(born, other))
+    return Held.NEAR_BIRTH_DATE if near else None
+
+
+def _doubt(evidence: _Evidence) -> str | None:
+    """Return why two records with the same birth date may be one person, None if they are not."""
+    mine, yours, agreeing = evidence.mine, evidence.yours, evidence.agreeing
+    same_gender = "the gender" not in evidence.contradicting
+    if evidence.has_same_name:
+        return Held.SIBLING if evidence.has_placeholder or agreeing else Held.NAME_ONLY
+    if evidence.has_placeholder and evidence.family > Relation.UNRELATED and same_gender:
+        return Held.NO_GIVEN_NAME
+    if evidence.has_fitting_names or swapped(mine, yours):
+        return Held.NEAR_NAME
+    if evidence.has_strong_agreement:
+        return Held.OTHER_NAME.of(agreeing[0])
+    if agreeing and evidence.given > Relation.UNRELATED:
+        return Held.NEAR_GIVEN_NAME.of(agreeing[0])
+    if agreeing and same_gender:
+        return (Held.SHARED_BY_FAMILY if evidence.family else Held.SHARED).of(agreeing[0])
+    if evidence.given == Relation.EQUAL and min(len(mine.given), len(yours.given)) > 1:
+        return Held.GIVEN_NAMES
+    return None
 
 
 def _contradictions(ours: Person, theirs: Person, mine: Name, yours: Name) -> list[str]:
@@ -127,7 +171,7 @@ def _disjoint(ours: frozenset[str], theirs: frozenset[str]) -> bool:
 
 
 def _is_slip(one: str, other: str) -> bool:
-    """Return True for two days that a slip of the hand makes of one another: a digit, or day and month swapped."""
+    """Return True if two dates differ by a typing mistake: one digit, or day and month swapped."""
     if len(one) != 10 or len(other) != 10:
         return False
     swap = f"{one[:4]}-{one[8:]}-{one[5:7]}"
@@ -135,7 +179,7 @@ def _is_slip(one: str, other: str) -> bool:
 
 
 def day_month_swapped(born: str) -> str | None:
-    """Return a birth date with day and month swapped, where that is another day of the calendar."""
+    """Return a birth date with day and month swapped, None if that is no other date."""
     if len(born) != 10 or born[8:] > "12" or born[5:7] == born[8:]:
         return None
     return f"{born[:4]}-{born[8:]}-{born[5:7]}"

@@ -1,9 +1,9 @@
-"""Whether a record still describes the person that a link was made for.
+"""Check whether a record still describes the person that a link was made for.
 
-A link says that a row of the CRM and a chart of eCW are one person.  A CRM's user can write another person into the
-row, a CRM can give the key of a deleted row to the next intake, and a clinic can write another person into a chart.  A
-corrected typo, a name after marriage and a newborn's name are no other person; two such changes at once are, until
-somebody says otherwise.
+A link says that a row of the CRM and a chart of eCW are one person.  But a user of the CRM can write another person
+into the row, the CRM can reuse the key of a deleted row for a new patient, and a clinic can write another person into a
+chart.  One change, such as a corrected typo, a name after marriage or a newborn's name, is still the same person.  Two
+such changes at once count as another person until somebody decides.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from ecw.identity.person import Person
 
 
 def mismatch(ours: Person, theirs: Person) -> str | None:
-    """Return why two records that somebody says are one person may be two, in words that hold no value; None: they fit.
+    """Return why two records that are said to be one person may be two, without values; None if they fit.
 
-    Their birth dates must be the same, their names nearly, and nothing may contradict.
+    They fit if the birth dates are the same, the names are similar, and nothing contradicts.
     """
     found = compare(ours, theirs)
     if not ours.born or ours.born != theirs.born or found.verdict == Verdict.DIFFERENT:
@@ -30,10 +30,10 @@ def mismatch(ours: Person, theirs: Person) -> str | None:
 
 
 def is_still(before: Person, now: Person, *, renewed: bool = False) -> bool:
-    """Return True where a record can have come from an earlier state of itself by a correction or a life event.
+    """Return True if a correction or a life event can explain the change from `before` to `now`.
 
-    Where the earlier state says too little to tell a person, it tells nothing.  Of a record that was made anew under
-    the same key (`renewed`), name and birth date must be the very same.
+    Also return True if `before` holds too little to identify a person.  If the record may have been created again under
+    the same key (`renewed`), name and birth date must be equal.
     """
     if not before.is_known:
         return True
@@ -44,40 +44,38 @@ def is_still(before: Person, now: Person, *, renewed: bool = False) -> bool:
     if renewed:
         return same_name and before.born == now.born and not against
     if before.born and before.born != now.born:
-        # A birth date alone is corrected; a father's row that becomes his son's says more that differs.
+        # A changed birth date alone is a correction. If a father's row became his son's, more would differ.
         return same_name and not against and not _has_moved(before, now)
     if mine.first == yours.first:
         return not are_siblings(mine, yours)  # also with another family name: after marriage
     if given == Relation.EQUAL or mine.is_placeholder or not mine.given or swapped(mine, yours):
         return True
-    # Another first name is a twin's, or one that somebody took; a typo alone is none.
+    # A first name that is neither a short form nor a typo is a twin's or another person's.
     return are_short_forms(mine.first, yours.first) or (given == Relation.NEAR and not against)
 
 
 def _has_moved(before: Person, now: Person) -> bool:
-    """Return True where both states say how to reach the person, and no way is the same."""
-    ways = [(one.phones, one.emails) for one in (before, now)]
-    (phones, mails), (their_phones, their_mails) = ways
-    if not (phones or mails or before.addresses) or not (their_phones or their_mails or now.addresses):
+    """Return True if both states have phones, e-mail or street addresses, and none is the same."""
+    if not all(state.phones or state.emails or state.addresses for state in (before, now)):
         return False
-    shared = phones & their_phones or mails & their_mails
+    shared = before.phones & now.phones or before.emails & now.emails
     return not shared and not any(one.is_same_as(other) for one in before.addresses for other in now.addresses)
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Both sides of a link now, and what each was when both were last agreed on, or confirmed to be one person."""
+    """Both sides of a link now, and their earlier states: in the merge base, and when the link was confirmed."""
 
     crm: Person
     emr: Person
     crm_before: tuple[Person, ...] = ()
     emr_before: tuple[Person, ...] = ()
-    renewed: bool = False  # the CRM's row lost the eCW id: it may have been deleted, and its key given anew
+    renewed: bool = False  # the CRM's row lost the eCW id: it may have been deleted, and its key reused
 
     def another_person(self) -> str | None:
-        """Return which side describes somebody else than the link was made for; None: none does.
+        """Return which side describes another person than the link was made for, None if neither does.
 
-        Where both sides say the same of the person, whatever they said before, nobody is mistaken for another.
+        If both sides fit each other now, earlier states do not matter.
         """
         if mismatch(self.crm, self.emr) is None and (not self.renewed or compare(self.crm, self.emr).has_same_name):
             return None

@@ -1,6 +1,6 @@
-"""Why a patient is held, and what resolves it: every reason once, for the journal, the summaries and the reference.
+"""The reasons why a patient is held, each with its resolution, for the journal, the summaries and the reference.
 
-A reason is its message; no message holds a value.  `{}` stands for the name of what agrees or differs: `of` puts it in.
+A reason is its message, without values.  `of` replaces `{}` by the name of the data that agree or differ.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _AGAIN = "decide again: `ecw matches show CRM_ID`, then `ecw matches choose CRM_
 
 
 class Held(StrEnum):
-    """The reasons; `resolution` says what a person does about one."""
+    """The reasons why a patient is held."""
 
     SEVERAL = "several could be the patient"
     NAME_ONLY = "nothing beyond the name and the birth date agrees"
@@ -51,12 +51,12 @@ class Held(StrEnum):
     NAMES_ANOTHER = "the CRM's row names another eCW id than its link"
 
     def of(self, *names: str) -> str:
-        """Return the message with the names of what agrees or differs."""
+        """Return the message with the names of the data that agree or differ."""
         return self.format(*names)
 
     @property
     def resolution(self) -> str:
-        """What a person does about it; begins in lower case, as the next move of an error does."""
+        """What a person must do; it begins in lower case, like the next step of an error."""
         if self is Held.LINKED_ALREADY:
             return _JOIN
         if self in (Held.CRM_DIFFERS, Held.EMR_DIFFERS, Held.NAMES_ANOTHER):
@@ -65,7 +65,7 @@ class Held(StrEnum):
 
 
 def reason_of(message: str) -> Held:
-    """Return the reason whose message this is.  Raises ValueError."""
+    """Return the reason of a message.  Raises ValueError for an unknown message."""
     if message in set(Held):
         return Held(message)
     for reason in Held:

@@ -1,4 +1,4 @@
-"""The parts of a person's name, and how two names relate."""
+"""Parse a person's name, and compare two names."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ecw.identity.text import fold
 
 NEAR_FAMILY = 0.88
 NEAR_GIVEN = 0.85
-_SHORT = 3  # letters that a short form (Ben for Benjamin) has at least, and a name in which one letter may differ
+_SHORT = 3  # least length of a short form (Ben for Benjamin), and of a name in which one letter may differ
 
 _SUFFIXES = {
     **{"jr": "jr", "junior": "jr", "sr": "sr", "senior": "sr", "esq": "", "md": "", "phd": "", "rn": ""},
     **{"ii": "ii", "2nd": "ii", "iii": "iii", "3rd": "iii", "iv": "iv", "4th": "iv", "v": "v", "5th": "v"},
 }
-# What stands in the place of a given name that nobody knows yet.
+# Placeholders for a given name that is not known yet.
 _PLACEHOLDER = re.compile(
     r"(baby|bebe|newborn|infant|neonate|twin|triplet).*|(baby)?(boy|girl)[a-d0-9]?|bb|bg|fnu|nfn|unk|"
 )
@@ -34,7 +34,7 @@ _WORDS = re.compile(r"[\s,;/\-\u2010-\u2015]+")
 
 
 class Relation(IntEnum):
-    """How two names, or parts of them, relate; a higher one is closer."""
+    """How similar two names, or parts of them, are; a higher value is more similar."""
 
     UNRELATED = 0
     NEAR = 1  # a typo, a part of the other, a short form, an initial
@@ -43,7 +43,7 @@ class Relation(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A name as it is compared; `family` and `given` are the folded words, `texts` what a search can begin with."""
+    """A name for comparisons; `family` and `given` are the folded words, `texts` the words as written, for searches."""
 
     family: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ class Name:
 
     @classmethod
     def of(cls, family: str, given: Iterable[str], suffixes: Iterable[str] = (), *, current: bool = True) -> Self:
-        """Take a name apart; a suffix that was typed into the family or given name is found there, too."""
+        """Parse a name; a suffix that was written into the family or given name is recognised."""
         givens = [*given]
         families, suffix = _without_suffix(_words([family]))
         own, other = _without_suffix(_words(givens))
@@ -68,13 +68,13 @@ class Name:
 
     @property
     def is_placeholder(self) -> bool:
-        """Nobody knows the given name yet: BabyGirl, Newborn, FNU, nothing."""
+        """True if the given name is not known yet: BabyGirl, Newborn, FNU, or empty."""
         joined = "".join(self.given)
         return _PLACEHOLDER.fullmatch(joined) is not None or joined in _UNKNOWN or self.first in _UNKNOWN
 
 
 def family_relation(one: Name, other: Name) -> Relation:
-    """Compare family names, also in parts: Smith Garcia and Garcia are near."""
+    """Compare family names, also word by word: Smith Garcia and Garcia are NEAR."""
     return _family_relation(one.family, other.family)
 
 
@@ -90,7 +90,7 @@ def _family_relation(one: tuple[str, ...], other: tuple[str, ...]) -> Relation:
 
 
 def given_relation(one: Name, other: Name) -> Relation:
-    """Compare given names: EQUAL where the first is the same and no other one differs."""
+    """Compare given names: EQUAL if the first is the same and no further one differs."""
     return _given_relation(one.given, other.given)
 
 
@@ -106,7 +106,7 @@ def _given_relation(one: tuple[str, ...], other: tuple[str, ...]) -> Relation:
 
 
 def middle_differs(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    """Return True where both have further given names that contradict each other; an initial stands for its names."""
+    """Return True if both have further given names that differ; an initial equals every name that it begins."""
     return any(
         not (mine.startswith(yours) if len(yours) == 1 else yours.startswith(mine) if len(mine) == 1 else mine == yours)
         for mine, yours in zip(one[1:], other[1:], strict=False)
@@ -114,7 +114,7 @@ def middle_differs(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
 
 
 def may_be_siblings(one: Name, other: Name) -> bool:
-    """Return True where the first given name is one that siblings share, and only one side has a further one."""
+    """Return True if the first given name is one that siblings may share, and only one side has a further one."""
     return (
         one.first == other.first
         and one.first in _lines("name_words.txt")["shared"]
@@ -123,14 +123,14 @@ def may_be_siblings(one: Name, other: Name) -> bool:
 
 
 def are_siblings(one: Name, other: Name) -> bool:
-    """Return True where the first given name is one that siblings share, and the further ones are not related."""
+    """Return True if the first given name is one that siblings may share, and the further ones are not related."""
     shared = one.first == other.first and one.first in _lines("name_words.txt")["shared"]
     further = one.given[1:], other.given[1:]
     return shared and all(further) and _given_relation(*further) == Relation.UNRELATED
 
 
 def swapped(one: Name, other: Name) -> bool:
-    """Return True where the family name of each is the given name of the other, nearly."""
+    """Return True if the family name of each is similar to the given name of the other."""
     return (
         _given_relation(one.given, other.family) > Relation.UNRELATED
         and _family_relation(one.family, other.given) > Relation.UNRELATED
@@ -138,20 +138,20 @@ def swapped(one: Name, other: Name) -> bool:
 
 
 def are_short_forms(one: str, other: str) -> bool:
-    """Return True where one folded given name is a short form of the other, or both are of a third."""
+    """Return True if one folded given name is a short form of the other, or both are short forms of a third."""
     return bool(_full_forms(one) & _full_forms(other))
 
 
 def variants(given: str) -> frozenset[str]:
-    """Return the folded given names that the bearer of this one may be known by."""
-    full, short = _book()
+    """Return the folded given names that a person with this one may also use."""
+    full, short = _forms()
     forms = full.get(given, frozenset({given}))
     return frozenset(forms.union(*(short.get(form, frozenset()) for form in forms)))
 
 
 @cache
 def _lines(file: str) -> dict[str, frozenset[str]]:
-    """Return what a data file beside this module says, folded: `name: word word` a line, `#` begins a remark."""
+    """Return the folded content of a data file beside this module: lines `name: word word`; `#` begins a comment."""
     found: dict[str, set[str]] = {}
     for line in Path(__file__).with_name(file).read_text("utf-8").splitlines():
         name, colon, words = line.partition(":")
@@ -161,8 +161,8 @@ def _lines(file: str) -> dict[str, frozenset[str]]:
 
 
 @cache
-def _book() -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:
-    """Return, by folded name, its full forms (itself among them), and its short forms."""
+def _forms() -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:
+    """Return two dictionaries by folded name: its full forms (including itself), and its short forms."""
     short = {name: set(forms) for name, forms in _lines("short_forms.txt").items()}
     for canonical, english in NickNamer().nickname_lookup.items():
         short.setdefault(fold(canonical), set()).update(fold(form) for form in english)
@@ -175,7 +175,7 @@ def _book() -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:
 
 
 def _full_forms(given: str) -> frozenset[str]:
-    return _book()[0].get(given, frozenset({given}))
+    return _forms()[0].get(given, frozenset({given}))
 
 
 def _words(texts: Iterable[str]) -> tuple[str, ...]:
@@ -185,14 +185,14 @@ def _words(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _without_suffix(words: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
-    """Take a suffix off the end of a name; a single V is a middle initial as often."""
+    """Split a suffix off the end of a name; not a single V, which may be a middle initial."""
     if len(words) > 1 and words[-1] in _SUFFIXES and words[-1] != "v":
         return words[:-1], _SUFFIXES[words[-1]]
     return words, ""
 
 
 def _parts(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the words of a family name that tell it from others."""
+    """Return the words of a family name without particles, or all words if only particles are left."""
     return tuple(word for word in words if word not in _lines("name_words.txt")["particles"] and len(word) > 1) or words
 
 

@@ -1,4 +1,4 @@
-"""What a FHIR Patient says of a person, as far as it tells one person from another.  It holds patient data."""
+"""Read the identifying data of a FHIR Patient.  A Person holds patient data."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ecw.identity.names import Name
 from ecw.identity.text import fold
 
 Resource = Mapping[str, Any]
-NULL_DATE = "1899-12-30"  # eCW's null date, seen as the date of death of living patients (reference, section 3)
+NULL_DATE = "1899-12-30"  # eCW's null date: living patients have it as the date of death (reference, section 3)
 _PAST = ("old", "maiden", "temp")  # uses of a name that is not the present one
 _SSN = "http://hl7.org/fhir/sid/us-ssn"
-# What people write where there is no number, address or mailbox: it says nothing of a person.
+# Texts that people write if there is no phone number, e-mail or street address: they do not identify anybody.
 _NO_PHONE = re.compile(r"(\d)\1{6,}|0*|123456789\d?|\d{3}5551212|.{0,6}")
 _NO_MAIL = re.compile(
     r"(no|none|na|n/?a|noemail|no-?reply|declined|refused|unknown|test)@.*|.*@(none|na|test|example)\..*"
@@ -32,14 +32,14 @@ _STREET_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A street with its number, and where it is."""
+    """A street with house number, postal code and city."""
 
     street: str
     zip5: str
     city: str
 
     def is_same_as(self, other: Address) -> bool:
-        """Return True for the same street and number in the same town, as far as both say where it is."""
+        """Return True for the same street and number in the same place; a missing postal code or city is ignored."""
         if self.street != other.street:
             return False
         if self.zip5 and other.zip5:
@@ -49,14 +49,15 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Names (the present one first), birth date and what else can agree or contradict.
+    """Names (the present one first), birth date and other data that can agree or contradict.
 
-    `accounts` are numbers that a practice gives once; `identifiers` are all, also such as the CRM made up.
+    `accounts` are the numbers that a practice assigns to one patient only; `identifiers` are all numbers, also those
+    that the CRM made up.
     """
 
     names: tuple[Name, ...] = ()
     born: str = ""
-    gender: str = ""  # male, female; "": anything else says nothing
+    gender: str = ""  # male, female; "" for any other value
     deceased: bool = False
     phones: frozenset[str] = frozenset()
     emails: frozenset[str] = frozenset()
@@ -67,7 +68,7 @@ class Person:
 
     @classmethod
     def of(cls, patient: Resource) -> Self:
-        """Read a FHIR Patient; what is malformed is left out."""
+        """Read a FHIR Patient; malformed elements are left out."""
         telecom = [(each.get("system"), _text(each.get("value"))) for each in _objects(patient, "telecom")]
         numbers = {_text(each.get("value")) for each in _objects(patient, "identifier")} - {""}
         social = {_text(each.get("value")) for each in _objects(patient, "identifier") if each.get("system") == _SSN}
@@ -89,13 +90,13 @@ class Person:
             ),
             addresses=tuple(_addresses(patient)),
             identifiers=frozenset(numbers),
-            # Its own id stands among its identifiers, too (reference, section 3).
+            # eCW repeats the resource id among the identifiers (reference, section 3).
             accounts=frozenset(numbers - social - {_text(patient.get("id"))}),
             ssn=frozenset(digits for value in social if len(digits := re.sub(r"\D", "", value)) == 9),
         )
 
     def knowing(self, identifiers: Iterable[str], accounts: Iterable[str]) -> Self:
-        """Return the person with further identifiers, and with the accounts that a practice is known to have given."""
+        """Return the person with further identifiers, and with these account numbers instead of its own."""
         return replace(self, identifiers=self.identifiers | {*identifiers}, accounts=frozenset(accounts))
 
     @property
@@ -105,7 +106,7 @@ class Person:
 
     @property
     def is_known(self) -> bool:
-        """It says at least a birth date, or a whole name."""
+        """True if there is at least a birth date, or a family and a given name."""
         return bool(self.born or (self.name.family and self.name.given))
 
 

@@ -1,4 +1,4 @@
-"""Which texts say the same, however they are spelled."""
+"""Compare texts regardless of case, accents and punctuation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import Any
 
-# Letters that Unicode does not take apart into a letter and a mark.
+# Letters that Unicode does not decompose into a letter and a mark.
 _LETTERS = str.maketrans(
     {"ł": "l", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "ŧ": "t", "æ": "ae", "œ": "oe", "þ": "th"}
 )
@@ -20,10 +20,10 @@ def fold(text: str) -> str:
 
 
 def says_the_same(one: Any, other: Any) -> bool:
-    """Return True for equal values, and for texts that differ only in what `fold` takes away.
+    """Return True for equal values, and for texts that are equal after `fold`.
 
-    Two exceptions, because there a mark carries meaning: an e-mail address (a.b@x is not ab@x), and the blanks and
-    marks between digits (Unit 1-1 is not Unit 11).
+    Two exceptions, because punctuation has a meaning there: e-mail addresses (a.b@x is not ab@x), and blanks and
+    punctuation between digits (Unit 1-1 is not Unit 11).
     """
     if one == other:
         return True

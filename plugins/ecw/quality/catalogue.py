@@ -1,4 +1,4 @@
-"""What a suite may expect: Great Expectations' types and their kwargs, without importing it.
+"""The catalogue of expectations: Great Expectations' types and their kwargs, without importing it.
 
 `expectations.json` is generated from the installed version by `make docs`; a test compares the two.
 """
@@ -17,16 +17,16 @@ FILE = Path(__file__).with_name("expectations.json")
 
 
 class Scope(StrEnum):
-    """What an expectation looks at, and what it says."""
+    """What an expectation checks, and whether its result names rows."""
 
-    ROW = "row"  # each row alone; it names rows
-    ROWS = "rows"  # rows among each other, so the whole batch; it names rows
-    BATCH = "batch"  # the whole batch; it names no rows
+    ROW = "row"  # each row alone; the result names rows
+    ROWS = "rows"  # rows compared with each other, so the whole batch; the result names rows
+    BATCH = "batch"  # the whole batch; the result names no rows
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One type: its scope, the kwargs that name columns, a JSON schema for each kwarg, and those that it needs."""
+    """One type: its scope, the kwargs that name columns, a JSON schema for each kwarg, and the required kwargs."""
 
     scope: Scope
     columns: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Decide which rows may enter the CRM."""
+"""Check a batch against its quality suite: decide which rows may be loaded."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from ecw.staging import batch_file, filesystem
 if TYPE_CHECKING:
     from ecw.quality.gx_expectations import Linked
 
-CHUNK = 50_000  # rows that Great Expectations looks at at a time: each time costs it a quarter of a second
-ASKED_AT_ONCE = 10_000  # rows in memory while they are staged
+CHUNK = 50_000  # rows per validation: each validation costs Great Expectations a quarter of a second
+ROWS_IN_MEMORY = 10_000  # while they are staged
 Line = dict[str, Any]
 Report = Callable[[Sequence[Finding]], None]
 log = logging.getLogger(__name__)
@@ -31,8 +31,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What earlier runs have found out: how many records there are usually, about records, asked by their ids, and by
-    which rules rows were judged.
+    """The results of earlier runs.
+
+    `usual` is the usual number of records. `judged` returns the earlier results for records by eCW id. `rules` are the
+    rules that loaded rows were checked by.
     """
 
     usual: Usual = Usual(None)  # noqa: RUF009 - it is frozen
@@ -40,9 +42,10 @@ class Before:
     rules: Collection[tuple[str, str, str, float | None]] = ()
 
     def knew(self, rule: Rule, line: Line, earlier: Judged | None) -> bool:
-        """Return True if an earlier run knew that this record, as it is, fails the rule.
+        """Return True if an earlier run found that this record fails the rule, and the record has not changed since.
 
-        It is in quarantine for it; or it entered all the same, judged by this rule, with what the rule looks at.
+        Then it is in quarantine for the rule; or it was checked by the rule and loaded with a warning, with the same
+        values in the rule's columns.
         """
         if earlier is None:
             return False
@@ -56,7 +59,7 @@ class Before:
 
 @dataclass(slots=True)
 class Failures:
-    """How many rows fail each rule, by its number, and how many of them no earlier run knew."""
+    """How many rows fail each rule, by the rule's number, and how many of them no earlier run found."""
 
     all: Counter[int] = field(default_factory=Counter)
     new: Counter[int] = field(default_factory=Counter)
@@ -74,13 +77,13 @@ def check_batch(
     report: Report,
     before: Before = NOTHING_BEFORE,
 ) -> Batch:
-    """Stage the rows that may enter, and the rejects with rule and column; report what each rule found.
+    """Stage the rows that may be loaded, and the rejects with rule and column; report the result of each rule.
 
-    A share is taken of everything that the run covered, the unchanged included, and records that were known to fail
-    the rule, and did not change, stop nothing.
+    A share refers to all records that the run covered, including the unchanged ones. Unchanged records that an earlier
+    run found failing the rule do not count for a stop.
 
-    Raises QualityGateFailed, and then nothing of the batch may enter (what was found is reported all the same);
-    MappingError where a rule does not fit its column.
+    Raises QualityGateFailed if nothing of the batch may be loaded (the results are reported nevertheless), and
+    MappingError if a rule cannot be applied to its column.
     """
     name, started = batch["resource"], time.monotonic()
     found = _judge_volume(suite, batch, before, report)
@@ -99,24 +102,24 @@ def check_batch(
         report([found, *findings])
         _log_and_stop(suite, findings)
     if rejected:
-        log.warning("%s: %d of %d rows may not enter.", name, rejected, batch["count"])
+        log.warning("%s: %d of %d rows are rejected.", name, rejected, batch["count"])
     return passed_on(batch, path, passed.count, rejects, rejected, time.monotonic() - started)
 
 
 def _judge_volume(suite: Suite, batch: Batch, before: Before, report: Report) -> Finding:
-    """Compare how many records there are with the usual; report and raise QualityGateFailed where they are too few."""
+    """Compare the number of records with the usual one; report it, and raise QualityGateFailed if it is too low."""
     found = volume.judge(suite, batch["fetched"] - batch.get("deleted_at_source", 0), before.usual)
     if found.verdict == STOP:
         report([found])
     elif found.verdict == WARN:
-        log.warning("%s.", volume.said(suite, found))
+        log.warning("%s.", volume.message(suite, found))
     volume.require(suite, found)
     return found
 
 
 def _failing(suite: Suite, batch: Batch, linked: Linked, failures: Failures) -> dict[int, list[Sequence[int]]]:
-    """Return, for each rule by its number, the places in the batch of the rows that fail it, a list a chunk."""
-    # Imported here, and only where there are rows: it costs seconds of CPU.
+    """Return, by the rule's number, the places in the batch of the rows that fail the rule, one list for each chunk."""
+    # Imported here, and only if there are rows: the import costs seconds of CPU.
     from ecw.quality.gx_runner import compiled, judge
 
     parts = compiled(suite)
@@ -145,7 +148,10 @@ def _failing(suite: Suite, batch: Batch, linked: Linked, failures: Failures) -> 
 def _judged(
     suite: Suite, batch: Batch, linked: Linked, before: Before, failures: Failures
 ) -> Iterator[tuple[bytes, Line | None, Sequence[Rule]]]:
-    """Yield every line, and of those that fail rules also what it says and the rules that refuse it; count failures."""
+    """Yield every line, its parsed record and the rules that reject it; count the failures.
+
+    A line that fails no rule is not parsed: its record is None.
+    """
     by_place: dict[int, list[int]] = {}
     if batch["count"] and suite.rules:
         for number, chunks in _failing(suite, batch, linked, failures).items():
@@ -155,7 +161,7 @@ def _judged(
         yield from ((text, None, ()) for text in batch_file.read_lines(batch["path"]))
         return
     lines = enumerate(batch_file.read_lines(batch["path"]))
-    while chunk := list(islice(lines, ASKED_AT_ONCE)):
+    while chunk := list(islice(lines, ROWS_IN_MEMORY)):
         failed = {place: batch_file.parsed(line) for place, line in chunk if place in by_place}
         earlier = before.judged([line["ecw_id"] for line in failed.values()])
         for place, text in chunk:
@@ -163,9 +169,9 @@ def _judged(
             if line is None:
                 yield text, None, ()
                 continue
-            numbers, its = sorted(by_place.pop(place)), earlier.get(line["ecw_id"])
+            numbers, known = sorted(by_place.pop(place)), earlier.get(line["ecw_id"])
             failures.all.update(numbers)
-            failures.new.update(number for number in numbers if not before.knew(suite.rules[number], line, its))
+            failures.new.update(number for number in numbers if not before.knew(suite.rules[number], line, known))
             yield text, line, [suite.rules[number] for number in numbers if suite.refuses(suite.rules[number])]
 
 
@@ -183,7 +189,7 @@ def _reject(line: Line, rule: Rule, source: str) -> Line:
 
 
 def _findings(suite: Suite, failures: Failures, batch: Batch) -> list[Finding]:
-    """Return what each rule found; nothing where there was no row to judge."""
+    """Return the finding of each rule, none if the batch has no rows."""
     rows = batch["count"] + batch["unchanged"]
     return [
         Finding(
@@ -217,7 +223,7 @@ def _verdict(suite: Suite, rule: Rule, broken: int, new: int, rows: int) -> str:
 
 
 def _log_and_stop(suite: Suite, findings: Sequence[Finding]) -> None:
-    """Log every broken rule; stop where the suite says so."""
+    """Log every broken rule; raise QualityGateFailed if one stops the batch."""
     stops = []
     for one in findings:
         if one.broken:
@@ -229,7 +235,7 @@ def _log_and_stop(suite: Suite, findings: Sequence[Finding]) -> None:
                 stops.append(f"{finding} (allowed: {one.max_failed_ratio:.0%})")
     if stops:
         raise QualityGateFailed(
-            f"{suite.resource}: nothing of this batch enters: {'; '.join(stops)}.",
-            next_step="look at such records in eCW. Fix them there, or the mapping, or the rule in "
+            f"{suite.resource}: nothing of this batch is loaded: {'; '.join(stops)}.",
+            next_step="find such records in eCW. Fix them there, or the mapping, or the rule in "
             f"{suite.path.name}; then clear the resource's tasks.",
         )

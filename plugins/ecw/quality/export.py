@@ -1,4 +1,4 @@
-"""A suite as the JSON that Great Expectations loads."""
+"""Export a suite as JSON for Great Expectations."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ OWN = frozenset({"expect_column_values_to_refer_to_linked_records"})
 
 
 def gx_suite(suite: Suite, *, own: bool = False) -> tuple[dict[str, Any], list[str]]:
-    """Return the suite, and the rules that are left out: those that Great Expectations alone does not know.
+    """Return the suite as JSON data, and the rules that are left out: those of the project's own expectations.
 
-    With `own` they are there; whoever loads them imports ecw.quality.gx_expectations first, which registers them.
+    With `own` these are included; to load them, import ecw.quality.gx_expectations first, which registers them.
     """
     left_out = [] if own else [rule for rule in suite.rules if rule.type in OWN]
     expectations = [

@@ -1,7 +1,8 @@
-"""Staged rows as the frame that Great Expectations looks at: a column for each column of the mapping that a rule uses.
+"""Convert staged rows into the pandas frame that Great Expectations validates.
 
-Texts, codes and references are texts; a `date` is a day, a `datetime` a moment in UTC; numbers are numbers.  A rule
-that compares a moment with a day looks at the moment's day in the practice's time zone, which is a column of its own.
+It has a column for each column of the mapping that a rule uses.  Strings, codes and references are texts, a `date` is a
+date, a `datetime` is a datetime with its offset, numbers are numbers.  For a rule that compares a datetime with a day,
+the frame has another column with the datetime's day in the practice's time zone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ecw.quality.suite import Rule, Suite
 if TYPE_CHECKING:
     import pandas as pd
 
-DAY = " (day)"  # behind a column's name: the day of its moments; no column of a database ends like that
+DAY = " (day)"  # suffix of a column with the days of datetimes; a database column has no such name
 
 
 def frame_kwargs(rule: Rule, types: Mapping[str, str]) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def frame_kwargs(rule: Rule, types: Mapping[str, str]) -> dict[str, Any]:
 
 
 def frame_columns(rules: Iterable[Rule], types: Mapping[str, str]) -> list[str]:
-    """Return the columns of the frame that rules look at."""
+    """Return the columns of the frame that the rules use."""
     found: dict[str, None] = {}
     for rule in rules:
         kwargs = frame_kwargs(rule, types)
@@ -45,9 +46,9 @@ def frame_columns(rules: Iterable[Rule], types: Mapping[str, str]) -> list[str]:
 
 
 def frame(suite: Suite, columns: Sequence[str], names: Sequence[str], values: Sequence[Sequence[Any]]) -> pd.DataFrame:
-    """Return rows, of each the values of the columns `names`, as a frame with these columns.
+    """Return a frame with `columns`; each row of `values` has the values of the mapping's columns `names`.
 
-    Raises MappingError where a value is not of its column's type.
+    Raises MappingError if a value is not of its column's type.
     """
     import pandas as pd
 
@@ -59,7 +60,7 @@ def frame(suite: Suite, columns: Sequence[str], names: Sequence[str], values: Se
             found[column] = _series(by_name[name], suite.types[name], column != name, suite.zone)
         except (TypeError, ValueError):
             raise MappingError(
-                f"{suite.path}: a rule looks at the column {name}, and a value there is not of its type, "
+                f"{suite.path}: a rule uses the column {name}, and it holds a value that is not of its type, "
                 f"{suite.types[name]}.",
                 next_step="compare the column's type in the mapping with its path.",
             ) from None

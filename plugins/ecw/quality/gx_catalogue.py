@@ -1,4 +1,4 @@
-"""Make the catalogue of expectations from the installed Great Expectations.  Only `make docs` and tests import this."""
+"""Generate the catalogue of expectations from the installed Great Expectations.  Only for `make docs` and tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import orjson
 
 from ecw.quality.catalogue import Scope
 
-# What these say of a row depends on the other rows.
+# The result of these for a row depends on the other rows.
 AMONG_EACH_OTHER = frozenset(
     {
         "expect_column_values_to_be_unique",
@@ -25,7 +25,7 @@ OF_THE_BATCH = frozenset({"expect_table_row_count_to_be_between", "expect_table_
 TOO_ELABORATE = frozenset(
     {"expect_column_kl_divergence_to_be_less_than", "expect_column_quantile_values_to_be_between"}
 )
-# GX's own bookkeeping, and `mostly`, whose place meta.max_failed_ratio takes: a share of the batch, not of a chunk.
+# GX's own bookkeeping, and `mostly`: meta.max_failed_ratio replaces it, for a share of the batch, not of a chunk.
 LEFT_OUT = frozenset(
     {
         *("id", "meta", "notes", "result_format", "description", "catch_exceptions", "rendered_content", "severity"),

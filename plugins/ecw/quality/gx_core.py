@@ -1,4 +1,4 @@
-"""Great Expectations, imported the way that a task wants it: without what it would log, warn or load for nothing."""
+"""Import Great Expectations without its logs and warnings, and without the modules that are not needed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-# Only expectations that the catalogue leaves out use them (Kullback-Leibler, Kolmogorov-Smirnov); a second of CPU.
+# Only expectations that the catalogue leaves out use them (Kullback-Leibler, Kolmogorov-Smirnov). They cost a second of
+# CPU.
 UNUSED = ("altair", "scipy.stats")
 
 
 @contextmanager
 def _without(names: tuple[str, ...]) -> Iterator[None]:
-    """Let imports of these modules find an empty one; afterwards whoever imports them gets the real one."""
+    """Replace these modules by empty ones during the `with`; a later import gets the real ones."""
     empty = {name: ModuleType(name) for name in names if name not in sys.modules}
     sys.modules.update(empty)
     try:
@@ -29,8 +30,8 @@ def _without(names: tuple[str, ...]) -> Iterator[None]:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Make objects that stay without looking for garbage among them, then or later: a fifth of the import's time."""
+def _without_garbage_collection() -> Iterator[None]:
+    """Exempt the objects created in the `with` from garbage collection, which costs a fifth of the import's time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -41,10 +42,10 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-# It logs tracebacks, and they hold values; and a page of news while it is imported.
+# It logs tracebacks, which hold values, and many messages while it is imported.
 logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
-with warnings.catch_warnings(), _without(UNUSED), _uncollected():
-    # What it deprecates in itself and in its dependencies is no news for the person on call.
+with warnings.catch_warnings(), _without(UNUSED), _without_garbage_collection():
+    # Deprecations inside it and its dependencies do not concern the person on call.
     warnings.simplefilter("ignore")
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -54,22 +55,26 @@ with warnings.catch_warnings(), _without(UNUSED), _uncollected():
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
     from great_expectations.expectations.registry import get_expectation_impl
 
-logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.CRITICAL)  # it set one of its own
-# Above this size it makes no fingerprint of a frame, which nobody looks at, and which hashes every value.
+logging.getLogger("great_expectations.data_context.types.base").setLevel(
+    logging.CRITICAL
+)  # this logger sets its own level
+# It computes no fingerprint of larger frames. Nobody uses the fingerprint, and it hashes every value.
 pandas_execution_engine.HASH_THRESHOLD = -1
 
 
-_EXPECTATION: Any = Expectation  # whose property is replaced, which types do not allow
+_EXPECTATION: Any = Expectation  # Any, because types do not allow to replace a property
 _CONFIGURATION = _EXPECTATION.configuration
 
 
 @contextmanager
 def configurations_kept() -> Iterator[None]:
-    """Let each expectation make its configuration once: it would 136 times a check, over a quarter of its CPU.
+    """Cache each expectation's configuration: it is computed 136 times a check, over a quarter of the CPU time.
 
-    For code that changes no expectation, one thread at a time.
+    Use it only in code that changes no expectation, and in one thread at a time.
     """
-    kept: dict[int, tuple[Expectation, ExpectationConfiguration]] = {}  # with its owner, so that no other has its id
+    kept: dict[
+        int, tuple[Expectation, ExpectationConfiguration]
+    ] = {}  # by id; the value keeps the expectation alive, so that its id is not reused
 
     def configuration(expectation: Expectation) -> ExpectationConfiguration:
         if (found := kept.get(id(expectation))) is None:

@@ -1,4 +1,4 @@
-"""Expectations that Great Expectations does not have, registered with it; importing this imports it."""
+"""The project's own expectations; to import this module registers them, and imports Great Expectations."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from great_expectations.expectations.metrics.map_metric_provider.column_map_metr
 
 from ecw.resources import RESOURCES
 
-Linked = Callable[[str, Collection[str]], Collection[str]]  # of a resource's eCW ids those that are linked
+Linked = Callable[[str, Collection[str]], Collection[str]]  # (resource, eCW ids) -> the linked ids
 NAMES = MappingProxyType({resource.fhir_type: resource.name for resource in RESOURCES.values()})
-LINKED: ContextVar[Linked] = ContextVar("linked")  # the CRM that is asked, set around a validation
+LINKED: ContextVar[Linked] = ContextVar("linked")  # queries the CRM; set during a validation
 
 
 class ColumnValuesReferToLinkedRecords(ColumnMapMetricProvider):
-    """Whether each `FhirType/eCW-id` names a record that the CRM has."""
+    """The metric that is true for each `FhirType/eCW-id` whose record is linked."""
 
     condition_metric_name = "column_values.refer_to_linked_records"
 
@@ -38,8 +38,8 @@ class ColumnValuesReferToLinkedRecords(ColumnMapMetricProvider):
         found = pd.Series(False, index=column.index)
         for fhir_type, ids in parts[2].groupby(parts[0]):
             name = NAMES.get(str(fhir_type))
-            if name is not None and (asked := set(ids) - {""}):
-                found[ids.index] = ids.isin(list(linked(name, asked)))
+            if name is not None and (ecw_ids := set(ids) - {""}):
+                found[ids.index] = ids.isin(list(linked(name, ecw_ids)))
         return found
 
 

@@ -1,7 +1,7 @@
-"""The rules of a suite, judged by Great Expectations.
+"""Validate rows by the rules of a suite with Great Expectations.
 
-This is imported only when there are rows: the import costs seconds of CPU.  The context, and what was made of a suite,
-stay for the life of the process.  Results name rows by number.  Values are neither asked for nor passed on.
+This module is imported only if there are rows, because its import costs seconds of CPU.  The context and the compiled
+suites stay for the life of the process.  Results name rows by number.  They contain no values.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ RESULT = MappingProxyType(
 DOMAIN = frozenset(
     {"column", "column_A", "column_B", "column_list", "row_condition", "condition_parser", "ignore_row_if"}
 )
-ONE_AT_A_TIME = RLock()  # the context, and the data that it holds, are one for the process
+ONE_AT_A_TIME = RLock()  # the process has one context, which holds the data
 Failed = Mapping[int, Collection[int] | None]  # rule number -> row numbers; None: the batch as a whole
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The rules of a suite that look at rows one by one, or at the whole batch, as Great Expectations takes them."""
+    """The rules of a suite that check each row alone, or the whole batch, as Great Expectations objects."""
 
     rules: tuple[tuple[int, Rule], ...]
     columns: tuple[str, ...]  # of the frame
@@ -51,16 +51,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A suite in two parts."""
+    """The two parts of a suite."""
 
     row: Part
     batch: Part
 
 
 def compiled(suite: Suite) -> Compiled:
-    """Return what Great Expectations takes of a suite; the same suite gives the same object.
+    """Return a suite's expectations as Great Expectations objects; they are cached.
 
-    Raises MappingError where Great Expectations does not take an expectation.
+    Raises MappingError if Great Expectations refuses an expectation.
     """
     rules = [[rule.type, dict(rule.kwargs), rule.on_fail, rule.line] for rule in suite.rules]
     key = orjson.dumps([str(suite.path), dict(suite.types), rules], option=orjson.OPT_SORT_KEYS)
@@ -78,11 +78,11 @@ _MOST = 64  # suites: five resources of a dozen practices, each with its own map
 
 
 def judge(suite: Suite, part: Part, values: Sequence[Sequence[Any]], linked: Linked) -> Failed:
-    """Return which rows fail which rule, by number; None for a batch that fails a rule about all of it.
+    """Return the numbers of the failing rows by the rule's number; None if the batch fails a rule about all of it.
 
-    `values` are the rows: of each the values of the columns `part.names`.
+    Each row of `values` has the values of the columns `part.names`.
 
-    Raises MappingError where a rule cannot be applied to the values at all.
+    Raises MappingError if a rule cannot be applied to the values.
     """
     if not part.rules:
         return {}
@@ -111,14 +111,17 @@ def _part(suite: Suite, scopes: Collection[Scope]) -> Part:
         kwargs = frame_kwargs(rule, suite.types)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of a row_condition that is a text: deprecated, and allowed
+                warnings.simplefilter("ignore")  # a row_condition as text is deprecated, and allowed here
                 expectations.add_expectation(get_expectation_impl(rule.type)(**kwargs, meta={"rule": number}))
-        except (ValueError, GreatExpectationsError) as error:  # no values of records: there were none yet
+        except (
+            ValueError,
+            GreatExpectationsError,
+        ) as error:  # the error holds no values of records: there are none yet
             found: list[Any] = getattr(error, "errors", list)()
             lines = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found) or str(error)
             raise MappingError(
-                f"{suite.path}:{rule.line}: Great Expectations does not take {rule.type}: {lines}.",
-                next_step="fix the kwargs named above; a type that is not found needs a newer Great Expectations.",
+                f"{suite.path}:{rule.line}: Great Expectations refuses {rule.type}: {lines}.",
+                next_step="fix the kwargs named above; if the type is not found, install a newer Great Expectations.",
             ) from None
     columns = tuple(frame_columns((rule for _, rule in rules), suite.types))
     return Part(rules, columns, tuple(dict.fromkeys(name.removesuffix(DAY) for name in columns)), expectations)
@@ -129,7 +132,7 @@ def _numbered(results: Sequence[Any]) -> list[tuple[int, Any]]:
 
 
 def _nothing_to_judge(batches: Any, result: Any) -> bool:
-    """Return True where an expectation met an error, and no row: some cannot be applied to an empty frame."""
+    """Return True if an expectation failed with an error because it had no rows: some need at least one."""
     if result.result:
         return False
     domain = {name: value for name, value in result.expectation_config.kwargs.items() if name in DOMAIN}
@@ -143,7 +146,7 @@ def _nothing_to_judge(batches: Any, result: Any) -> bool:
 
 def _failed(suite: Suite, rule: Rule, result: Any) -> Collection[int] | None:
     names_rows = rule.scope is not Scope.BATCH
-    # Its own account of an exception may hold a value.
+    # The result's own text of an exception is not used: it may hold a value.
     if not result.result or (names_rows and "unexpected_count" not in result.result):
         raise MappingError(
             f"{suite.path}:{rule.line}: the rule {rule.name} cannot be applied to "
@@ -157,7 +160,7 @@ def _failed(suite: Suite, rule: Rule, result: Any) -> Collection[int] | None:
 
 @lru_cache(maxsize=1)
 def _batches() -> Any:
-    """Return the batch definition that takes every frame of the process."""
+    """Return the batch definition for all frames of the process."""
     context = gx.get_context(mode="ephemeral")
     context.enable_analytics(False)
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
@@ -166,7 +169,7 @@ def _batches() -> Any:
 
 
 def _forget(batches: Any) -> None:
-    """Let the frame go: the context outlives the check, and the frame holds patients."""
+    """Release the frame: the context outlives the check, and the frame holds patient data."""
     manager = batches.data_asset.datasource.get_execution_engine().batch_manager
     manager.reset_batch_cache()
     manager.batch_data_cache.clear()

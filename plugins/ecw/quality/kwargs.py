@@ -1,4 +1,4 @@
-"""The kwargs of an expectation in a suite file, held against the catalogue and the mapping's columns."""
+"""Check the kwargs of an expectation in a suite file against the catalogue and the mapping's columns."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Wrong = Callable[..., None]  # (place below kwargs, problem, key=..., offset=...
 
 
 def check_kwargs(kwargs: Mapping[str, Any], known: Known, columns: Mapping[str, str], wrong: Wrong) -> None:
-    """Report every kwarg that the type does not know, lacks or cannot use, and every unknown column."""
+    """Report every kwarg that is unknown, missing or wrong, and every unknown column, through `wrong`."""
     allowed = [*known.properties, *(CONDITIONS if known.row_condition else ())]
     for name, value in kwargs.items():
         if name not in allowed:
@@ -62,9 +62,9 @@ def check_kwargs(kwargs: Mapping[str, Any], known: Known, columns: Mapping[str, 
 
 
 def condition_columns(condition: Any) -> set[str]:
-    """Return the names that a row_condition uses: columns, if it is right.
+    """Return the names that a row_condition uses; in a correct one they are columns.
 
-    Raises SyntaxError where its text is not an expression.
+    Raises SyntaxError if its text is not an expression.
     """
     if isinstance(condition, str):
         tree = ast.parse(condition.replace("`", ""), mode="eval")
@@ -79,7 +79,7 @@ def condition_columns(condition: Any) -> set[str]:
 
 
 def is_day(bound: Any) -> bool:
-    """Return True if a bound is a day rather than a moment or a number."""
+    """Return True if a bound is a day, not a time or a number."""
     return isinstance(bound, Mapping) or (
         isinstance(bound, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", bound) is not None
     )
@@ -126,7 +126,7 @@ def _wanted(schema: Mapping[str, Any]) -> str:
 
 
 def _check_bounds(kwargs: Mapping[str, Any], known: Known, columns: Mapping[str, str], wrong: Wrong) -> None:
-    """Report a bound that cannot be compared with the values of its column."""
+    """Report each bound that cannot be compared with the values of its column."""
     kind = columns.get(str(kwargs.get("column")))
     schema = known.properties.get("min_value", {})
     of_values = {"type": "string", "format": "date"} in schema.get("anyOf", ())
@@ -135,7 +135,7 @@ def _check_bounds(kwargs: Mapping[str, Any], known: Known, columns: Mapping[str,
         if bound is None or not (of_values or isinstance(bound, str)):
             continue
         if isinstance(bound, str) and not _is_time(bound):
-            wrong((name,), f"{name}: neither a number nor a day such as 1900-01-31 nor a moment with its offset")
+            wrong((name,), f"{name}: neither a number nor a day such as 1900-01-31 nor a time with an offset")
         elif kind in ("date", "datetime") and not isinstance(bound, str | Mapping):
             wrong((name,), f"{name}: the column's type is {kind}: a day such as 1900-01-31 is wanted")
         elif kind == "date" and not is_day(bound):
@@ -163,10 +163,10 @@ def _check_condition(kwargs: Mapping[str, Any], columns: Mapping[str, str], wron
     if isinstance(condition, str) and kwargs.get("condition_parser") != "pandas":
         wrong(("row_condition",), "a row_condition that is a text needs `condition_parser: pandas`")
     if isinstance(condition, Mapping):
-        before = list(_condition_mistakes(condition, ("row_condition",)))
-        for place, problem, is_key in before:
+        mistakes = list(_condition_mistakes(condition, ("row_condition",)))
+        for place, problem, is_key in mistakes:
             wrong(place, problem, key=is_key)
-        if before:
+        if mistakes:
             return
     try:
         names = condition_columns(condition)
@@ -182,7 +182,7 @@ def _check_condition(kwargs: Mapping[str, Any], columns: Mapping[str, str], wron
 def _condition_mistakes(
     condition: Any, place: tuple[str | int, ...]
 ) -> Iterator[tuple[tuple[str | int, ...], str, bool]]:
-    """Yield place and problem of each key of a condition that is unknown or missing; True: of the key itself."""
+    """Yield (place, problem, is_key) of each mistake in a condition; `is_key`: the place is the key, not its value."""
     if not isinstance(condition, Mapping):
         yield place, "a condition is a list of `key: value` lines", False
         return

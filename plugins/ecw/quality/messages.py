@@ -1,4 +1,4 @@
-"""A rule in words, never with a value of a record."""
+"""Describe a rule in words, without values of records."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from ecw.quality.suite import Rule
 
 
 def demand(rule: Rule) -> str:
-    """Say what a rule expects: "to match regex (regex ^[0-9]{10}$) where state.notnull()"."""
+    """Return what a rule expects: "to match regex (regex ^[0-9]{10}$) where state.notnull()"."""
     words = rule.type.replace("_", " ")
     lengths = "lengths " if "value lengths" in words else ""
     known = catalogue()[rule.type]
-    given = [
+    parameters = [
         f"{name} {_text(value)}"
         for name, value in rule.kwargs.items()
         if name not in (*known.columns, "row_condition", "condition_parser")
     ]
-    said = f"{lengths}to {words.partition(' to ')[2]}" + (f" ({', '.join(given)})" if given else "")
+    text = f"{lengths}to {words.partition(' to ')[2]}" + (f" ({', '.join(parameters)})" if parameters else "")
     condition = rule.kwargs.get("row_condition")
-    return f"{said} where {_condition(condition)}" if condition else said
+    return f"{text} where {_condition(condition)}" if condition else text
 
 
 def reason(rule: Rule) -> str:
-    """Say why a row fails a rule."""
-    said = f"{' and '.join(rule.columns)}: expected {demand(rule)}"
-    return f"{said}; {rule.reason}" if rule.reason else said
+    """Return why a row fails a rule."""
+    text = f"{' and '.join(rule.columns)}: expected {demand(rule)}"
+    return f"{text}; {rule.reason}" if rule.reason else text
 
 
 def _text(value: Any) -> str:
@@ -36,7 +36,7 @@ def _text(value: Any) -> str:
 
 
 def _condition(found: Any) -> str:
-    """Return a row_condition as a text: Great Expectations has four kinds of it, and plain texts."""
+    """Return a row_condition as text: it is one of four kinds of dictionaries, or a plain text."""
     match found:
         case {"type": "nullity", "column": {"name": name}, "is_null": is_null}:
             return f"{name} is {'null' if is_null else 'not null'}"

@@ -1,4 +1,4 @@
-"""A quality suite: which rows may enter, as include/quality/*.yaml says in Great Expectations' words."""
+"""Read a quality suite (include/quality/*.yaml): the rules that rows must pass, as Great Expectations writes them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ WARN, REJECT, STOP = "warn", "reject", "stop"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One expectation, and what happens to a row that fails it."""
+    """One expectation, and the consequence for a row that fails it."""
 
-    name: str  # the type; of a second one of a type on a column, "type (2)"
+    name: str  # the type; "type (2)" for the second of a type on a column
     type: str
     kwargs: Mapping[str, Any]
     scope: Scope
-    columns: tuple[str, ...]  # none: it is about the whole batch
+    columns: tuple[str, ...]  # none: the rule is about the whole batch
     condition: tuple[str, ...]  # the columns of row_condition
     on_fail: str
     max_failed_ratio: float | None
@@ -65,7 +65,7 @@ class Suite:
     types: Mapping[str, str]  # column -> its type in the mapping
     zone: ZoneInfo
     today: date | None = None
-    chosen: bool = False  # the records were chosen, one by one, so that a share of them says nothing
+    chosen: bool = False  # the run is about selected records, so shares do not apply
 
     @property
     def days(self) -> dict[str, date]:
@@ -74,24 +74,24 @@ class Suite:
         return {"today": today, "tomorrow": today + timedelta(days=1)}
 
     def stops(self, rule: Rule, new: int, rows: int) -> bool:
-        """Return True if so many new rows that fail the rule let nothing of the batch in."""
+        """Return True if this number of newly failing rows stops the batch."""
         if rule.max_failed_ratio is None or self.chosen:
             return False
         judged = rule.on_fail == STOP or rows >= self.small_batch
         return judged and new > rule.max_failed_ratio * rows
 
     def refuses(self, rule: Rule) -> bool:
-        """Return True if a row that fails the rule may not enter.
+        """Return True if a row that fails the rule is rejected.
 
-        Where nothing is stopped, a single row that would stop everything is refused.
+        In a run about selected records a row that would stop the batch is rejected alone.
         """
         return rule.on_fail == REJECT or (self.chosen and rule.on_fail == STOP)
 
 
 def suite_path(resource: str, own: Path | None = None) -> Path:
-    """Return the file of a resource's suite: in the folder `quality` beside the one of the mappings.
+    """Return the file of a resource's suite, in the folder `quality` beside that of the mappings.
 
-    `own` is a practice's folder, whose files stand in for those.
+    `own` is a practice's folder; a file there replaces the general one.
     """
     if own is not None and (own / f"{resource}.yaml").is_file():
         return own / f"{resource}.yaml"
@@ -105,15 +105,15 @@ def suite_of(resource: str, mapping: ResourceMapping, own: Path | None = None) -
 
 
 def of_chosen(suite: Suite) -> Suite:
-    """Return the suite for records that were chosen one by one: rejected ones again, or those that a form names.
+    """Return the suite for a run about selected records: a replay of rejects, or ids from the form.
 
-    The share of those that fail a rule says nothing there, and one bad record does not hold the others up.
+    Shares do not apply there, and a bad record does not stop the others.
     """
     return replace(suite, chosen=True)
 
 
 def load_suite(path: Path, types: Mapping[str, str], zone: str | None = None, today: date | None = None) -> Suite:
-    """Read a suite and check it against the catalogue of expectations and the columns, with their types, of a mapping.
+    """Read a suite, and check it against the catalogue of expectations and the types of a mapping's columns.
 
     Raises MappingError with file, line and column of every mistake.
     """
@@ -125,7 +125,7 @@ def load_suite(path: Path, types: Mapping[str, str], zone: str | None = None, to
 def _load(
     path: Path, _contents: bytes, columns: tuple[tuple[str, str], ...], zone: ZoneInfo, today: date | None
 ) -> Suite:
-    """Load a suite; `begin` and every `check` do, so a process keeps those whose files hold what they held."""
+    """Load a suite. It is cached by the file's contents, because `begin` and every `check` load it."""
     file, types = YamlFile(path, as_value), dict(columns)
     found = file.read(SuiteFile)
     rules = _rules(file, types)
@@ -154,7 +154,7 @@ def _rules(file: YamlFile, types: Mapping[str, str]) -> tuple[Rule, ...]:
         rule = _rule(file, place, each, types) if each else None
         if rule is not None:
             if any(rule.type == other.type and rule.kwargs == other.kwargs for other in rules):
-                file.wrong(place, f"the same expectation stands above: {rule}")
+                file.wrong(place, f"the same expectation is in the list above: {rule}")
             names[rule.type, rule.column] += 1
             again = names[rule.type, rule.column]
             rules.append(replace(rule, name=f"{rule.type} ({again})") if again > 1 else rule)

@@ -15,7 +15,7 @@ class _Keys(BaseModel):
 
 
 class Volume(_Keys):
-    """How many records must come again, as a share of what runs that see everything usually fetch."""
+    """The share of the usual number of records that a run must find."""
 
     at_least: Ratio
     on_fail: Literal["warn", "stop"]
@@ -23,7 +23,7 @@ class Volume(_Keys):
 
 
 class Meta(_Keys):
-    """What Great Expectations does not know: what a failed row means."""
+    """The project's own keys of an expectation: the consequence of a failed row."""
 
     on_fail: Literal["warn", "reject", "stop"]
     max_failed_ratio: Ratio | None = None
@@ -39,7 +39,7 @@ class Expectation(_Keys):
 
 
 class SuiteFile(_Keys):
-    """The suite of one resource; its expectations are read one by one, so that a mistake in one hides none."""
+    """The suite of one resource; its expectations are validated one by one, so that all mistakes are reported."""
 
     resource: Text
     small_batch: Annotated[int, Field(ge=0, strict=True)] = 0

@@ -1,4 +1,4 @@
-"""What of a practice needs attention first, in words, with the button that helps.  Ids and counts only."""
+"""The list of what needs a person in a practice, the most urgent first, each with a button.  Ids and counts only."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ecw.models import Mode
 from ecw.reports.sync_state import Clock, PracticeState, ResourceState
 
 ERROR, WARNING = "error", "warning"
-COVERED = frozenset({"stale", "rejects"})  # alerts that the ages and counts say as well
+COVERED = frozenset({"stale", "rejects"})  # alerts that repeat an age or a count of this list
 _NEXT = re.compile(r"^(?P<what>.*?)\s*Next \((?P<who>[^)]*)\): (?P<step>.*)$", re.DOTALL)
-_CLASS = re.compile(r"^[A-Z]\w*: ")  # the error's class, which the ledger keeps before its words
+_CLASS = re.compile(r"^[A-Z]\w*: ")  # the error's class, which ecw_run keeps before the message
 _PULL, _PUSH, _REPLAY = "ecw_pull", "ecw_push_patients", "ecw_replay"
 
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """One thing that needs somebody.
+    """One thing that needs a person.
 
-    The button leads to a `page` of the console with `params`, to a run (`dag_id` and `run_id`), to a place in Airflow
-    (`airflow`), or starts `dag_id` with `conf`.
+    The button opens a `page` of the console with `params`, a run (`dag_id` and `run_id`) or an address in Airflow
+    (`airflow`), or it triggers `dag_id` with `conf`.
     """
 
     severity: str
@@ -44,9 +44,10 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """What a person has switched off of a practice: the DAGs that are paused, and the push by a kill switch.
+    """What a person has switched off in a practice: its paused DAGs, and its push by the kill switch.
 
-    `suffix` is what the practice's DAG ids end with, `push_stopped` the Variable that stops its push.
+    The ids of the practice's DAGs end with `suffix`. `push_stopped` names the Variable that stops its push; None if
+    the push is on.
     """
 
     suffix: str = ""
@@ -55,13 +56,13 @@ class Switches:
 
 
 def attention(connection: Connection, state: PracticeState, clock: Clock, switches: Switches) -> list[Attention]:
-    """Return what needs somebody, the most urgent first."""
-    found = [*_switches(switches)]
-    for one in state.resources:
-        found += _of_resource(one, clock, switches.suffix)
-    found += _alerts(connection, state.practice, switches.suffix)
-    found += _waiting(state, switches.suffix)
-    return sorted(found, key=lambda each: each.severity != ERROR)  # stable: within each, as above
+    """Return what needs a person: errors first, then warnings, each in the order of this function."""
+    items = [*_switches(switches)]
+    for resource in state.resources:
+        items += _of_resource(resource, clock, switches.suffix)
+    items += _alerts(connection, state.practice, switches.suffix)
+    items += _waiting(state, switches.suffix)
+    return sorted(items, key=lambda item: item.severity != ERROR)  # sorted() keeps the order of equal items
 
 
 def _switches(switches: Switches) -> Iterator[Attention]:
@@ -74,11 +75,11 @@ def _switches(switches: Switches) -> Iterator[Attention]:
             "Open Variables",
             airflow="/variables",
         )
-    names = {_PULL: "pulled from eCW", _PUSH: "pushed to eCW"}
-    for name, what in names.items():
+    operations = {_PULL: "pulled from eCW", _PUSH: "pushed to eCW"}
+    for name, operation in operations.items():
         dag = name + switches.suffix
         if dag in switches.paused:
-            message = f"The DAG {dag} is paused: nothing is {what} by itself."
+            message = f"The DAG {dag} is paused: nothing is {operation} by itself."
             yield Attention(WARNING, message, "unpause it.", "Open the DAG", airflow=f"/dags/{dag}")
 
 
@@ -87,7 +88,7 @@ def _of_resource(one: ResourceState, clock: Clock, suffix: str) -> Iterator[Atte
     if run is not None and run.state in (ledger.FAILED, "dead"):
         what, step = _error_and_next_step(run.error)
         if run.state == "dead":
-            what, step = "it began and never ended.", "look at its tasks in Airflow, and clear it."
+            what, step = "it began and never ended.", "read the logs of its tasks in Airflow, and clear it."
         yield Attention(
             ERROR,
             f"The last run of {one.resource} failed: {what}",
@@ -100,8 +101,8 @@ def _of_resource(one: ResourceState, clock: Clock, suffix: str) -> Iterator[Atte
         age = _span(timedelta(seconds=one.age_seconds)) + " ago" if one.age_seconds is not None else "never"
         yield Attention(
             WARNING,
-            f"{one.resource.capitalize()} was last in step {age}; it is due every {_span(clock.every)}.",
-            f"see that the scheduler runs and {_PULL}{suffix} is not paused, or pull it now.",
+            f"{one.resource.capitalize()} was last synchronised {age}; it is due every {_span(clock.every)}.",
+            f"check that the scheduler runs and {_PULL}{suffix} is not paused, or pull it now.",
             f"Pull {one.resource}",
             dag_id=_PULL + suffix,
             conf={"resources": [one.resource]},
@@ -109,12 +110,12 @@ def _of_resource(one: ResourceState, clock: Clock, suffix: str) -> Iterator[Atte
 
 
 def _error_and_next_step(error: str | None) -> tuple[str, str]:
-    """Return what an error says, and its next step."""
+    """Return an error's message and its next step."""
     error = _CLASS.sub("", error or "")
-    found = _NEXT.match(error)
-    if found is None:
-        return (error or "no reason was written down").rstrip(".") + ".", "read the log of its task in Airflow."
-    return found["what"], found["step"]
+    match = _NEXT.match(error)
+    if match is None:
+        return (error or "no reason was recorded").rstrip(".") + ".", "read the log of its task in Airflow."
+    return match["what"], match["step"]
 
 
 def _alerts(connection: Connection, practice: str, suffix: str) -> Iterator[Attention]:
@@ -132,18 +133,18 @@ def _waiting(state: PracticeState, suffix: str) -> Iterator[Attention]:
     decided = sum(one.decided for one in state.resources)
     pushed_next = (
         (unknown, "push", "pushes", "without a known outcome", "searches eCW before it sends anything again"),
-        (decided, "record", "records", "decided and not pushed yet", "does what was chosen"),
+        (decided, "record", "records", "decided and not pushed yet", "carries the decisions out"),
     )
-    for count, one_word, words, what, does in pushed_next:
+    for count, singular, plural, what, action in pushed_next:
         if count:
-            message, next_step = f"{_number(count, one_word, words)} {what}.", f"the next push {does}."
+            message, next_step = f"{_number(count, singular, plural)} {what}.", f"the next push {action}."
             yield Attention(WARNING, message, next_step, "Push now", dag_id=_PUSH + suffix, conf={})
     kinds = (
         ("held", "match", "matches", "held", "choose the right patient of eCW, or a new one.", "conflicts"),
         ("conflicts", "record", "records", "changed on both sides", "choose a winner for each field.", "conflicts"),
         (
             *("unmapped", "record", "records", "rejected for a code that no crosswalk has"),
-            *("add the code's line to the crosswalk, then replay.", "mappings"),
+            *("add a line for the code to the crosswalk, then replay.", "mappings"),
         ),
         (
             *("open_rejects", "record", "records", "rejected"),
@@ -151,10 +152,10 @@ def _waiting(state: PracticeState, suffix: str) -> Iterator[Attention]:
         ),
     )
     for name, singular, plural, what, step, page in kinds:
-        counted = {one.resource: getattr(one, name) for one in state.resources if getattr(one, name)}
-        if counted:
-            which = ", ".join(f"{resource} {number:,}" for resource, number in counted.items())
-            message = f"{_number(sum(counted.values()), singular, plural)} {what} ({which})."
+        counts = {one.resource: getattr(one, name) for one in state.resources if getattr(one, name)}
+        if counts:
+            by_resource = ", ".join(f"{resource} {number:,}" for resource, number in counts.items())
+            message = f"{_number(sum(counts.values()), singular, plural)} {what} ({by_resource})."
             yield Attention(WARNING, message, step, f"Open {page}", page=page, params=practice)
 
 

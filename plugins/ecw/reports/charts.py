@@ -1,4 +1,4 @@
-"""What the Overview draws of one practice: runs, calls, pushes, and how fresh its insurance is.  Counts only."""
+"""The numbers of the Overview's charts for one practice: runs, calls, pushes, age of the insurance.  Counts only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RunPoint:
 
 @dataclass(frozen=True, slots=True)
 class PushPoint:
-    """How many patients of a push run ended with a status; None: not begun."""
+    """How many patients of a push run ended with a status; a status of None means not begun."""
 
     run_id: str
     at: datetime
@@ -42,7 +42,7 @@ class PushPoint:
 
 @dataclass(frozen=True, slots=True)
 class MinutePoint:
-    """The calls of a clock minute by kind of work; `refused` counts answers 429."""
+    """The calls of a clock minute by kind of work; `refused` counts responses with status 429."""
 
     at: datetime
     on_demand: int
@@ -53,7 +53,7 @@ class MinutePoint:
 
 @dataclass(frozen=True, slots=True)
 class AgePoint:
-    """How many patients' insurance eCW was last asked about within a time; `label` ends the sentence "within"."""
+    """The number of patients whose insurance was last fetched within the time that `label` names."""
 
     label: str
     patients: int
@@ -64,7 +64,7 @@ def runs(connection: Connection, practice: str, now: datetime) -> list[RunPoint]
     r = ecw_run.c
     at = func.min(r.started_at, type_=UtcTime)
     changed, rejected = (func.coalesce(func.sum(part), 0) for part in (r.inserted + r.updated, r.rejected))
-    found = (
+    statement = (
         select(r.run_id, at, changed, rejected)
         .where(r.practice == practice, r.resource.in_(list(RESOURCES)), r.started_at >= now - timedelta(days=DAYS))
         .where(r.state == ledger.LOADED)
@@ -72,21 +72,21 @@ def runs(connection: Connection, practice: str, now: datetime) -> list[RunPoint]
         .order_by(at)
         .limit(MOST_POINTS)
     )
-    return [RunPoint(run, moment, int(new), int(bad)) for run, moment, new, bad in connection.execute(found)]
+    return [RunPoint(run, moment, int(new), int(bad)) for run, moment, new, bad in connection.execute(statement)]
 
 
 def pushes(connection: Connection, practice: str, now: datetime) -> list[PushPoint]:
-    """Return what the push runs of the last days did, the oldest first; dry runs did nothing."""
+    """Return the patients of the last days' push runs by status, the oldest run first; without dry runs."""
     p = ecw_push_item.c
     at = func.min(p.planned_at, type_=UtcTime)
-    found = (
+    statement = (
         select(p.run_id, at, p.status, func.count())
         .where(p.practice == practice, p.planned_at >= now - timedelta(days=DAYS), p.dry.is_(False))
         .group_by(p.run_id, p.status)
         .order_by(at)
         .limit(MOST_POINTS)
     )
-    return [PushPoint(*row) for row in connection.execute(found)]
+    return [PushPoint(*row) for row in connection.execute(statement)]
 
 
 def calls(connection: Connection, practice: str, now: datetime) -> list[MinutePoint]:
@@ -105,22 +105,25 @@ def calls(connection: Connection, practice: str, now: datetime) -> list[MinutePo
 
 
 def calls_now(connection: Connection, practices: Sequence[str], now: datetime) -> dict[str, int]:
-    """Return the calls of the present minute, by practice; a practice without any is left out."""
+    """Return the calls of the current minute, by practice; a practice without calls is left out."""
     q = ecw_quota.c
-    mine = (q.practice.in_(practices), q.minute == int(now.timestamp()) // 60, q.kind != "refused")
-    rows = connection.execute(select(q.practice, func.sum(q.calls)).where(*mine).group_by(q.practice))
+    in_minute = (q.practice.in_(practices), q.minute == int(now.timestamp()) // 60, q.kind != "refused")
+    rows = connection.execute(select(q.practice, func.sum(q.calls)).where(*in_minute).group_by(q.practice))
     return {practice: int(calls) for practice, calls in rows}
 
 
 def insurance_ages(connection: Connection, practice: str, now: datetime) -> list[AgePoint]:
-    """Return when eCW was last asked about each patient's insurance; empty where it is not asked patient by patient."""
+    """Return how long ago each patient's insurance was last fetched, as counts.
+
+    The list is empty if insurance is not fetched patient by patient.
+    """
     c, i = ecw_checked.c, ecw_initial_sync.c
-    of_all = select(func.count()).where(c.practice == practice, c.resource == INSURANCE)
+    patients = select(func.count()).where(c.practice == practice, c.resource == INSURANCE)
     counts: dict[str, int] = {}
     newer = None
     for label, hours in (*_AGES, (OLDER, None)):
         since = None if hours is None else now - timedelta(hours=hours)
-        within = of_all if since is None else of_all.where(c.checked_at >= since)
+        within = patients if since is None else patients.where(c.checked_at >= since)
         counts[label] = connection.scalar(within if newer is None else within.where(c.checked_at < newer)) or 0
         newer = since
     waiting = select(func.count()).select_from(ecw_initial_sync).where(i.practice == practice, i.run_id.is_(None))

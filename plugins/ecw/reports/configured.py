@@ -1,4 +1,4 @@
-"""The practices of this Airflow as pages and metrics measure them: each by its own schedule, thresholds and quota."""
+"""The configured practices, for pages and metrics: each with its own schedule, thresholds and quota."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from ecw.settings.practice import Practice
 from ecw.settings.practices import VARIABLE, known
 from ecw.settings.schedule import cron, gaps, resources
 
-CALLS_PER_MINUTE = 250  # where no connection says another number
+CALLS_PER_MINUTE = 250  # if the connection does not set calls_per_minute
 
 
 def configured() -> list[tuple[str, Practice]]:
-    """Return each practice with its code, "" where its connection is missing or does not say it.
+    """Return each practice with its code; the code is "" if its connection is missing or has no valid address.
 
-    Raises ConfigurationError for a file or a Variable of practices that is wrong.
+    Raises ConfigurationError if include/practices.yaml or the Variable of practices is wrong.
     """
     return [(_code(each), each) for each in known(connections.variable(VARIABLE) or "")]
 
 
 def clocks_of(practices: Mapping[str, Practice | None], now: datetime) -> dict[str, Clock]:
-    """Return what each practice's ages are measured against, by the same key; of None, what holds for all.
+    """Return the clock of each practice, under the same key; for None, the clock of the common settings.
 
-    What several practices share is read once: each Variable is a query of Airflow's database.
+    Settings that several practices share are read once, because each Variable is a query of Airflow's database.
     Raises ConfigurationError.
     """
-    read: dict[tuple[str, object], Any] = {}
+    cache: dict[tuple[str, object], Any] = {}
 
-    def once(what: str, own: object, make: Callable[[Practice | None], Any], practice: Practice | None) -> Any:
-        key = (what, repr(own))
-        if key not in read:
-            read[key] = make(practice)
-        return read[key]
+    def once(name: str, own: object, read: Callable[[Practice | None], Any], practice: Practice | None) -> Any:
+        key = (name, repr(own))
+        if key not in cache:
+            cache[key] = read(practice)
+        return cache[key]
 
     def clock(practice: Practice | None) -> Clock:
         own = practice or Practice("")
@@ -56,15 +56,15 @@ def calls_per_minute(practice: Practice | None) -> int:
     """Return the calls a minute that a practice's connection permits."""
     if practice is not None:
         try:
-            said = connections.get(practice.connection).extra_dejson.get("calls_per_minute")
-            return int(said or CALLS_PER_MINUTE)
+            limit = connections.get(practice.connection).extra_dejson.get("calls_per_minute")
+            return int(limit or CALLS_PER_MINUTE)
         except (ConfigurationError, ValueError, TypeError):
-            pass  # Test Connection explains it
+            pass  # Test Connection reports it
     return CALLS_PER_MINUTE
 
 
 def _code(practice: Practice) -> str:
     try:
         return practice_of(base_url_of(connections.get(practice.connection)))
-    except ConfigurationError:  # Test Connection explains it; a page is about the others, too
+    except ConfigurationError:  # Test Connection reports it; a page still shows the other practices
         return ""

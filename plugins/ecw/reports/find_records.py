@@ -1,4 +1,4 @@
-"""Find a record by an id of either side; by a number or a name only for those who may see values."""
+"""Find a record by an id of either side; callers allow a search by number or name only to who may see values."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ecw.pull.mapped_columns import mapped_of, names_of
 from ecw.resources import RESOURCES
 
 MOST = 20
-PUSH_REJECT = "crm:"  # before the CRM id under which a push's rejects stand
+PUSH_REJECT = "crm:"  # ecw_reject.ecw_id of a reject of the push: this prefix and the CRM id
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One record by the ids of both sides; one of them is None where it is not linked."""
+    """One record by the ids of both sides; the other side's id is None if the record is not linked."""
 
     resource: str
     ecw_id: str | None
@@ -29,7 +29,7 @@ class Found:
 
 
 def by_id(connection: Connection, practice: str, text: str, resource: str = "") -> list[Found]:
-    """Return the records that an id of eCW or of the CRM means, at most MOST; of one resource where it is named."""
+    """Return the records with an id of eCW or of the CRM, at most MOST; of one resource if `resource` names it."""
     text = text.strip().removeprefix(PUSH_REJECT)
     names = [resource] if resource else list(RESOURCES)
     found: dict[tuple[str, str | None, str | None], Found] = {}
@@ -54,12 +54,12 @@ def _linked(connection: Connection, practice: str, text: str, names: list[str]) 
 
 
 def _not_linked(connection: Connection, practice: str, text: str, names: list[str]) -> Iterator[Found]:
-    """Yield what is rejected, or waits, or was about to be pushed, under this id."""
+    """Yield the records that were rejected, deferred or decided for a push under this id."""
     pushed = f"{PUSH_REJECT}{text}"
     for table in (ecw_reject, ecw_deferred_row):
         t = table.c
-        its = (t.practice == practice, t.resource.in_(names), t.ecw_id.in_([text, pushed]))
-        for resource, ecw_id in connection.execute(select(t.resource, t.ecw_id).where(*its).distinct().limit(MOST)):
+        with_id = (t.practice == practice, t.resource.in_(names), t.ecw_id.in_([text, pushed]))
+        for resource, ecw_id in connection.execute(select(t.resource, t.ecw_id).where(*with_id).distinct().limit(MOST)):
             yield Found(resource, None, text) if ecw_id == pushed else Found(resource, text, None)
     i = ecw_intent.c
     decided = select(i.resource).where(i.practice == practice, i.resource.in_(names), i.crm_id == text)
@@ -68,9 +68,9 @@ def _not_linked(connection: Connection, practice: str, text: str, names: list[st
 
 
 def by_value(connection: Connection, practice: str, text: str, mappings: Iterable[Mapping]) -> list[Found]:
-    """Return the records whose number or name is, or begins with, a text; at most MOST.
+    """Return the records with a number or a name that begins with a text, at most MOST; case does not matter.
 
-    Raises CrmSchemaError where a mapping does not fit its table.
+    Raises CrmSchemaError if a mapping does not fit its table.
     """
     found: list[Found] = []
     for mapping in mappings:
@@ -78,7 +78,7 @@ def by_value(connection: Connection, practice: str, text: str, mappings: Iterabl
         columns = [target.columns[name] for name in (*_numbers(mapping), *names_of(mapping))]
         if columns:
             found += _rows(
-                connection, practice, resource_of(mapping), target, [_is(column, text) for column in columns]
+                connection, practice, resource_of(mapping), target, [_begins(column, text) for column in columns]
             )
     return found[:MOST]
 
@@ -99,7 +99,7 @@ def _rows(
         yield Found(resource, row.ecw_id, row.crm_id)
 
 
-def _is(column: Column[object], text: str) -> object:
+def _begins(column: Column[object], text: str) -> object:
     return func.lower(cast(column, String)).startswith(text.strip().lower(), autoescape=True)
 
 
@@ -112,5 +112,5 @@ def _numbers(mapping: Mapping) -> list[str]:
 
 
 def resource_of(mapping: Mapping) -> str:
-    """Return our word for what a mapping maps."""
+    """Return the resource of a mapping, by its name in resources.py."""
     return next((one.name for one in RESOURCES.values() if one.fhir_type == mapping.resource), mapping.name)

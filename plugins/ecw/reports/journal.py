@@ -1,7 +1,7 @@
-"""The Integration Logs, the newest first: entries by pages, and runs with what they did.
+"""The Integration Logs, the newest first: pages of entries, and pages of runs with the counts of their entries.
 
-A page begins where the page before ended (a `Position`), so the thousandth page costs what the first one does. Each
-filter has an index in the order of the pages; of several filters the rarest leads, see `_leads`.
+A page begins where the previous page ended (a `Position`), so the thousandth page is as fast as the first. Each filter
+has an index in the order of the pages; if several filters are set, the most selective one chooses the index: `_leads`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ecw.crm.db.tables import UtcTime, ecw_journal, ecw_run
 from ecw.crm.journal import PULL
 
 PAGE = 50
-COUNTED = 500  # entries of a run that are counted; of more it is said that there are more
+COUNTED = 500  # entries of a run that are counted; if there are more, the page shows "500+"
 STEPS = 200  # runs that are read for one page
 CSV_ROWS = 100_000
 DONE = "done"
@@ -41,7 +41,7 @@ j = ecw_journal.c
 
 
 class Position(NamedTuple):
-    """Where a page ended: the entry's time, run and id; the pages' order."""
+    """Where a page ended: the time, run and id of its last entry. Pages are ordered by these three."""
 
     at: datetime
     run_id: str
@@ -51,9 +51,9 @@ class Position(NamedTuple):
         return f"{self.at.isoformat()} {self.entry} {self.run_id}"
 
     @classmethod
-    def read(cls, written: str) -> Self:
-        """Return the position that a page's address has.  Raises ValueError."""
-        at, entry, run_id = written.split(" ", 2)
+    def read(cls, text: str) -> Self:
+        """Return the position that `str()` wrote into a page's address.  Raises ValueError."""
+        at, entry, run_id = text.split(" ", 2)
         moment = datetime.fromisoformat(at)
         if moment.tzinfo is None:
             raise ValueError("a time without a zone")
@@ -62,7 +62,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which entries; what is None does not matter.  `record` is an id of either side; the times are half open."""
+    """A filter of entries; None filters nothing.  `record` is an id of either side; `start` ≤ time < `end`."""
 
     practice: str
     direction: str | None = None
@@ -77,7 +77,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """How many entries of a run did the same thing; of a run with more than COUNTED, among the newest of them."""
+    """The number of a run's entries with the same operation and outcome, counted over at most COUNTED entries."""
 
     direction: str
     resource: str
@@ -88,9 +88,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """A run among the entries that are wanted: when its newest one was, how many, and what they did.
+    """A run with entries that match the filter: the time of the newest, their number, and the counts by operation.
 
-    `mode` and the numbers are the ledger's, of a pull: all of the run, whatever the filters are.
+    `mode`, `state` and the counts of rows come from ecw_run, so only a pull has them; they cover the whole run.
     """
 
     run_id: str
@@ -108,24 +108,24 @@ class RunLine:
 def entries(
     connection: Connection, wanted: Wanted, before: Position | None = None, limit: int = PAGE
 ) -> tuple[list[RowMapping], Position | None]:
-    """Return a page of entries, and where the next page begins, None where there is none."""
-    found = list(connection.execute(statement(connection, wanted, before, limit + 1)).mappings())
-    page = found[:limit]
-    return page, position_of(page[-1]) if len(found) > limit else None
+    """Return a page of entries, and where the next page begins, None after the last page."""
+    rows = list(connection.execute(statement(connection, wanted, before, limit + 1)).mappings())
+    page = rows[:limit]
+    return page, position_of(page[-1]) if len(rows) > limit else None
 
 
 def position_of(row: RowMapping) -> Position:
-    """Return where an entry stands."""
+    """Return the position of an entry."""
     return Position(row["at"], row["run_id"], row["entry"])
 
 
 def statement(connection: Connection, wanted: Wanted, before: Position | None = None, limit: int = PAGE) -> Select[Any]:
-    """Return the query of a page's entries, which an index answers whatever is asked for."""
+    """Return the query of a page's entries; every combination of filters uses an index."""
     query = select(ecw_journal).where(*_where(connection, wanted))
     if before is not None:
         query = query.where(tuple_(j.at, j.run_id, j.entry) < _key(before))
     if wanted.record is not None:
-        # Two looks into two indexes; an OR would go through the practice's whole journal.
+        # One query for each index; an OR would read the practice's whole journal.
         sides = [
             _ordered(query.where(column == wanted.record), no_index(connection, j.at)).limit(limit)
             for column in (j.crm_id, j.ecw_id)
@@ -135,7 +135,7 @@ def statement(connection: Connection, wanted: Wanted, before: Position | None = 
 
 
 def every(connection: Connection, wanted: Wanted, most: int = CSV_ROWS) -> Iterator[RowMapping]:
-    """Yield the entries, the newest first, up to a number; never more than a thousand are in memory."""
+    """Yield at most `most` entries, the newest first; at most a thousand are in memory."""
     before: Position | None = None
     left = most
     while left > 0:
@@ -149,31 +149,31 @@ def every(connection: Connection, wanted: Wanted, most: int = CSV_ROWS) -> Itera
 def runs(
     connection: Connection, wanted: Wanted, before: Position | None = None, limit: int = 25
 ) -> tuple[list[RunLine], Position | None]:
-    """Return a page of runs that have wanted entries, by their newest one, and where the next page begins.
+    """Return a page of the runs with matching entries, by their newest entry, and where the next page begins.
 
-    Each run is one step along the index, however many entries it has. Of `wanted.record` there is no page.
+    Each run costs one step along the index, no matter how many entries it has. `wanted.record` must be None.
     """
     where = _where(connection, wanted)
-    found: list[RunLine] = []
-    seen: list[str] = []
+    lines: list[RunLine] = []
+    passed: list[str] = []
     at = before
     for _ in range(STEPS):
         query = select(j.at, j.run_id, j.entry).where(*where)
         if at is not None:
             query = query.where(tuple_(j.at, j.run_id) < tuple_(literal(at.at, UtcTime), literal(at.run_id, String)))
-        if seen:
-            query = query.where(j.run_id.not_in(seen))
+        if passed:
+            query = query.where(j.run_id.not_in(passed))
         row = connection.execute(_ordered(query).limit(1)).one_or_none()
         if row is None:
-            return _with_ledger(connection, wanted.practice, found), None
+            return _with_ledger(connection, wanted.practice, lines), None
         at = Position(*row)
-        seen.append(at.run_id)
+        passed.append(at.run_id)
         if before is not None and _has_newer(connection, wanted, at.run_id, before):
-            continue  # stood on a page before
-        found.append(_line(connection, wanted, at))
-        if len(found) == limit:
+            continue  # an earlier page has it
+        lines.append(_line(connection, wanted, at))
+        if len(lines) == limit:
             break
-    return _with_ledger(connection, wanted.practice, found), at
+    return _with_ledger(connection, wanted.practice, lines), at
 
 
 def practices(connection: Connection) -> list[str]:
@@ -188,29 +188,32 @@ def outcomes(connection: Connection, practice: str) -> list[str]:
 
 
 def codes(connection: Connection, practice: str) -> list[str]:
-    """Return eCW's codes that a practice's entries have."""
+    """Return the codes of eCW's errors that a practice's entries have."""
     return _values(connection, j.code, select(j.code).where(j.practice == practice, j.code.is_not(None)))
 
 
 def no_index(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Keep SQLite, which has no statistics, from walking an index for the sake of this column."""
+    """Return the column in a form for which SQLite, which has no statistics here, does not choose an index."""
     if connection.dialect.name != "sqlite":
         return column
     return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
 
 
-_NOT_DONE, _NOT_PULLED = text(f"outcome <> '{DONE}'"), text(f"direction <> '{PULL}'")  # as their indexes have it
+_NOT_DONE, _NOT_PULLED = (
+    text(f"outcome <> '{DONE}'"),
+    text(f"direction <> '{PULL}'"),
+)  # the conditions of the partial indexes, literally
 
 
 def _values(connection: Connection, column: ColumnElement[Any], query: Select[Any]) -> list[str]:
-    """Return a column's values: one step along its index for each, where DISTINCT would read every entry."""
-    found: list[str] = []
+    """Return a column's values, at most 200: one step along its index for each, as DISTINCT would read every entry."""
+    values: list[str] = []
     first = query.order_by(column).limit(1)
-    while (value := connection.scalar(first.where(column > found[-1]) if found else first)) is not None:
-        found.append(value)
-        if len(found) == 200:
+    while (value := connection.scalar(first.where(column > values[-1]) if values else first)) is not None:
+        values.append(value)
+        if len(values) == 200:
             break
-    return found
+    return values
 
 
 def _where(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
@@ -233,7 +236,7 @@ def _where(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
 
 
 def _leads(wanted: Wanted) -> tuple[str, ...]:
-    """Return the filter whose index is walked: the one that leaves the fewest entries."""
+    """Return the filters that may use an index: the one that leaves the fewest entries."""
     if wanted.record is not None:
         return ()
     if wanted.run_id is not None:
@@ -278,9 +281,9 @@ def _with_ledger(connection: Connection, practice: str, lines: Sequence[RunLine]
     sums = [func.sum(column).label(column.name) for column in (r.inserted, r.updated, r.rejected)]
     states = (func.min(r.mode).label("mode"), func.min(r.state).label("state"))
     query = select(r.run_id, *sums, *states).where(r.practice == practice, r.run_id.in_(ids)).group_by(r.run_id)
-    known = {row["run_id"]: row for row in connection.execute(query).mappings()} if ids else {}
+    pulls = {row["run_id"]: row for row in connection.execute(query).mappings()} if ids else {}
     names = ("mode", "inserted", "updated", "rejected", "state")
     return [
-        replace(line, **{name: known[line.run_id][name] for name in names}) if line.run_id in known else line
+        replace(line, **{name: pulls[line.run_id][name] for name in names}) if line.run_id in pulls else line
         for line in lines
     ]

@@ -1,4 +1,4 @@
-"""The mappings as tables, and how far their crosswalks reach: names, paths and counts, no values of records."""
+"""The mappings as tables, and what their crosswalks cover: names, paths and counts, no values of records."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ecw.pull.mapped_columns import mapped_of
 from ecw.reports.find_records import resource_of
 
 UNMAPPED = "unmapped code"  # the rule of the reject
-SHOWN = 200  # codes and names of one list
+SHOWN = 200  # of one list, at most this many codes or names
 
 
 @dataclass(frozen=True, slots=True)
 class MappedColumn:
-    """One column of the CRM: where its value lies in eCW's record, which way it travels, who wins a conflict."""
+    """One column of the CRM: its path in the FHIR resource, its direction of sync, and which side wins a conflict."""
 
     label: str
     column: str
@@ -38,10 +38,11 @@ class MappedColumn:
 
 @dataclass(frozen=True, slots=True)
 class CrosswalkState:
-    """A crosswalk: its lines, the codes that eCW lists and it does not have, and what becomes of these.
+    """A crosswalk: its lines, the codes of eCW's list that it lacks, and how a mapping treats such codes (`unmapped`).
 
-    `held_back` are records that may not enter for it, `defaulted` rows that have the default. `unused` are words of the
-    CRM's list that no code means. A list is None where this CRM has none.
+    `held_back` counts the records that are rejected for such a code, `defaulted` the rows with the default value.
+    `unused` are values of the CRM's list that no code maps to. `missing` is None if eCW's list is not loaded, `unused`
+    is None if the CRM has no list, and `defaulted` is None without a default.
     """
 
     name: str
@@ -57,7 +58,7 @@ class CrosswalkState:
 
 @dataclass(frozen=True, slots=True)
 class MappingTable:
-    """One mapping file; `excluded` names what is left out of eCW's record, each with the reason."""
+    """One mapping file; `excluded` has the elements of the FHIR resource that are not mapped, each with the reason."""
 
     resource: str
     fhir_type: str
@@ -99,15 +100,15 @@ def _column(column: Column) -> MappedColumn:
 
 
 def crosswalks(connection: Connection, practice: str, mapping: Mapping) -> list[CrosswalkState]:
-    """Return how far a mapping's crosswalks reach, those that hold records back first.
+    """Return the state of a mapping's crosswalks, those with the most rejected records first.
 
-    Raises CrmSchemaError where the mapping does not fit its table.
+    Raises CrmSchemaError if the mapping does not fit its table.
     """
     resource = resource_of(mapping)
     held_back = _held_back(connection, practice, resource)
     target = find(connection, mapped_of(mapping))
     mine = shown(connection, practice, resource, target)
-    found = []
+    states = []
     for crosswalk in mapping.crosswalks.values():
         names = [column.name for column in mapping.columns if column.crosswalk == crosswalk.name]
         defaulted = None
@@ -121,16 +122,16 @@ def crosswalks(connection: Connection, practice: str, mapping: Mapping) -> list[
                 for column in pulled
             )
         held = sum(held_back.get(name, 0) for name in names)
-        found.append(_state(connection, crosswalk, names, held, defaulted))
-    return sorted(found, key=lambda one: (-one.held_back, -len(one.missing or ()), one.name))
+        states.append(_state(connection, crosswalk, names, held, defaulted))
+    return sorted(states, key=lambda one: (-one.held_back, -len(one.missing or ()), one.name))
 
 
 def _state(
     connection: Connection, crosswalk: Crosswalk, names: list[str], held_back: int, defaulted: int | None
 ) -> CrosswalkState:
-    listed, words = ecw_names(connection, crosswalk), crm_names(connection, crosswalk)
+    in_ecw, in_crm = ecw_names(connection, crosswalk), crm_names(connection, crosswalk)
     codes, values = {line[0] for line in crosswalk.lines}, {line[1] for line in crosswalk.lines}
-    missing = None if listed is None else sorted((code, name) for code, name in listed.items() if code not in codes)
+    missing = None if in_ecw is None else sorted((code, name) for code, name in in_ecw.items() if code not in codes)
     return CrosswalkState(
         name=crosswalk.name,
         columns=names,
@@ -138,7 +139,7 @@ def _state(
         default=crosswalk.default,
         lines=[(code, value, system) for code, value, system, _ in crosswalk.lines[:SHOWN]],
         missing=None if missing is None else missing[:SHOWN],
-        unused=None if words is None else sorted(set(words) - values)[:SHOWN],
+        unused=None if in_crm is None else sorted(set(in_crm) - values)[:SHOWN],
         held_back=held_back,
         defaulted=defaulted,
     )

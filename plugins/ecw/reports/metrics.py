@@ -1,7 +1,7 @@
-"""The state of each practice as Airflow's own metrics (StatsD, OpenTelemetry, DataDog): gauges, without values.
+"""The state of each practice as Airflow's own metrics (StatsD, OpenTelemetry, DataDog): gauges of ages and counts.
 
-Each is sent twice: by its name with tags, and, for a StatsD without tags, with the tags' values after the name, as
-Airflow's own are: `ecw.age_seconds` with practice and resource, `ecw.age_seconds.DEMO01.patient`.
+Each gauge is sent twice, as Airflow sends its own metrics: `ecw.age_seconds` with the tags practice and resource, and,
+for a StatsD without tags, with the tags' values behind the name: `ecw.age_seconds.DEMO01.patient`.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ METRICS = {
     "ecw.pushed": "patients that were pushed in the last day, by status",
 }
 
-# Imports stand inside the functions: a DAG file imports this module, and is parsed twice a minute.
+# The functions import what they need: a DAG file imports this module, and Airflow parses it twice a minute.
 
 
 class Gauge(NamedTuple):
-    """One number; the tags in the order in which they stand behind the name."""
+    """One number; the tags have the order of their values behind the name."""
 
     name: str
     value: float
@@ -47,7 +47,9 @@ class Gauge(NamedTuple):
 
 
 def emit(crm_conn_id: str = "crm_default") -> int:
-    """Send the gauges of a CRM's practices to Airflow's metrics; return how many. Without metrics it does nothing else.
+    """Send the gauges of a CRM's practices to Airflow's metrics; return the number of gauges.
+
+    If Airflow's metrics are off, Airflow drops the gauges.
 
     Raises ConfigurationError, CrmSchemaError, DatabaseUnavailable.
     """
@@ -58,21 +60,21 @@ def emit(crm_conn_id: str = "crm_default") -> int:
     from ecw.reports.configured import calls_per_minute, clocks_of, configured
 
     now = datetime.now(UTC)
-    ours = {code: practice for code, practice in configured() if practice.crm_connection == crm_conn_id}
+    of_crm = {code: practice for code, practice in configured() if practice.crm_connection == crm_conn_id}
     with open_crm(crm_conn_id) as engine, reading(engine) as connection:
         names = sync_state.practices(connection)
-        clocks = clocks_of({name: ours.get(name) for name in names}, now)
-        found = list(gauges(connection, clocks, {name: calls_per_minute(ours.get(name)) for name in names}))
-    for name, value, tags in found:
+        clocks = clocks_of({name: of_crm.get(name) for name in names}, now)
+        to_send = list(gauges(connection, clocks, {name: calls_per_minute(of_crm.get(name)) for name in names}))
+    for name, value, tags in to_send:
         gauge(name, value, tags=tags)
         parts = [normalize_name_for_stats(part.replace(".", "__"), log_warning=False) for part in tags.values()]
         gauge(".".join([name, *parts]), value)
-    log.info("Sent %d gauges to Airflow's metrics.", len(found))
-    return len(found)
+    log.info("Sent %d gauges to Airflow's metrics.", len(to_send))
+    return len(to_send)
 
 
 def gauges(connection: Connection, clocks: Mapping[str, Clock], limits: Mapping[str, int]) -> Iterator[Gauge]:
-    """Yield the gauges of practices, each by its own clock and its limit of calls a minute."""
+    """Yield the gauges of practices; `clocks` and `limits` (calls per minute) have one entry for each practice."""
     from ecw.reports import sync_state
 
     for state in sync_state.states(connection, clocks):
@@ -95,24 +97,24 @@ def _of_resources(state: PracticeState) -> Iterator[Gauge]:
         for name, number in waiting.items():
             yield Gauge(f"ecw.{name}", number, tags)
         for outcome in ("fetched", "rejected", "inserted", "updated", "unchanged"):
-            counted = getattr(one.last_run, outcome, None)
-            if counted is not None:
-                yield Gauge("ecw.records", counted, tags | {"outcome": outcome})
+            count = getattr(one.last_run, outcome, None)
+            if count is not None:
+                yield Gauge("ecw.records", count, tags | {"outcome": outcome})
 
 
 def _of_practice(connection: Connection, practice: str, now: datetime) -> Iterator[Gauge]:
     from ecw.reports import charts
 
-    here = {"practice": practice}
+    tags = {"practice": practice}
     minutes = [each for each in charts.calls(connection, practice, now) if each.at > now - CALLS_OVER]
     for kind in ("on_demand", "scheduled", "backfill", "refused"):
-        yield Gauge("ecw.calls", sum(getattr(each, kind) for each in minutes), here | {"kind": kind})
+        yield Gauge("ecw.calls", sum(getattr(each, kind) for each in minutes), tags | {"kind": kind})
     most = max(each.on_demand + each.scheduled + each.backfill for each in minutes)
-    yield Gauge("ecw.calls_per_minute_max", most, here)
+    yield Gauge("ecw.calls_per_minute_max", most, tags)
     pushed: dict[str, int] = {}
     for point in charts.pushes(connection, practice, now):
         if point.at > now - PUSHED_OVER:
             status = point.status or "not begun"
             pushed[status] = pushed.get(status, 0) + point.patients
     for status, number in pushed.items():
-        yield Gauge("ecw.pushed", number, here | {"status": status})
+        yield Gauge("ecw.pushed", number, tags | {"status": status})

@@ -1,4 +1,4 @@
-"""The quality reports as pages and the command show them."""
+"""The quality reports that the console, the Quality page of a run and `ecw quality` show."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ecw.resources import RESOURCES
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the check found in one resource of a run: counts, rules and verdicts.
+    """The result of the check for one resource of a run: counts, rules and verdicts.
 
-    `ledger` is the resource's row of ecw_run, `rejects` counts what the run refused by step, rule and column.
+    `ledger` is the resource's row of ecw_run. `rejects` counts the run's rejects: (step, rule, column, records).
     """
 
     practice: str
@@ -30,9 +30,9 @@ class Report:
 
     @property
     def verdict(self) -> str | None:
-        """The worst verdict, None where nothing was checked."""
-        found = [row["verdict"] for row in (self.volume, *self.rules) if row is not None]
-        return max(found, key=VERDICTS.index, default=None)
+        """The worst verdict; None if nothing was checked."""
+        verdicts = [row["verdict"] for row in (self.volume, *self.rules) if row is not None]
+        return max(verdicts, key=VERDICTS.index, default=None)
 
     @property
     def at(self) -> datetime | None:
@@ -55,7 +55,7 @@ def of_run(
 ) -> list[Report]:
     """Return the reports of a run, or of one resource of it, in the order of resources.py.
 
-    Two practices may have runs of one id: without `practice` both are returned.
+    Two practices may have runs with the same id: without `practice`, the reports of both are returned.
     """
     key = {"run_id": run_id} | ({"resource": resource} if resource else {})
     key |= {"practice": practice} if practice else {}
@@ -81,34 +81,34 @@ def of_run(
 def runs(connection: Connection, *, limit: int, offset: int = 0) -> list[RunLine]:
     """Return the runs with a report, the latest first."""
     q = ecw_quality_result
-    found = {
+    lines = {
         (row.practice, row.run_id): RunLine(row.practice, row.run_id, row.last)
         for row in connection.execute(runs_statement().limit(limit).offset(offset))
     }
     verdicts = (
         select(q.c.practice, q.c.run_id, q.c.resource, q.c.verdict)
-        .where(q.c.run_id.in_({run_id for _, run_id in found}))
+        .where(q.c.run_id.in_({run_id for _, run_id in lines}))
         .distinct()
     )
     for row in connection.execute(verdicts):
-        line = found.get((row.practice, row.run_id))
+        line = lines.get((row.practice, row.run_id))
         if line is not None:
             line.verdicts[row.resource] = max(line.verdicts.get(row.resource, PASS), row.verdict, key=VERDICTS.index)
-    return list(found.values())
+    return list(lines.values())
 
 
 def runs_statement() -> Select[Any]:
-    """Return the statement that lists runs, the latest first; it reads the index ecw_quality_runs alone."""
+    """Return the statement that lists runs, the latest first; it reads the index ecw_quality_runs only."""
     q = ecw_quality_result
     last = func.max(q.c.at).label("last")
-    # Written out: a database does not know that a parameter is the 0 of the index.
+    # A literal, not a parameter: only a literal 0 matches the condition of the partial index.
     volume = q.c.number == literal_column("0")
-    found = select(q.c.practice, q.c.run_id, last).where(volume).group_by(q.c.practice, q.c.run_id)
-    return found.order_by(last.desc(), q.c.run_id)
+    statement = select(q.c.practice, q.c.run_id, last).where(volume).group_by(q.c.practice, q.c.run_id)
+    return statement.order_by(last.desc(), q.c.run_id)
 
 
 def last_run(connection: Connection, practice: str | None = None) -> RunLine | None:
-    """Return the run whose check ended last, of all practices or of one."""
+    """Return the run with the latest check, of all practices or of one; None before the first check."""
     statement = runs_statement()
     if practice is not None:
         statement = statement.where(ecw_quality_result.c.practice == practice)

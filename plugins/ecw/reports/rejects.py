@@ -19,7 +19,7 @@ PUSH_STEP = "push"
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The rejects of one rule and column: how many records, and since when the oldest is there."""
+    """The rejects of one rule and column: the number of records, and the time of the oldest reject."""
 
     resource: str
     step: str
@@ -31,7 +31,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which rejects; what is empty chooses nothing out."""
+    """A filter of rejects; an empty field filters nothing."""
 
     practice: str
     state: str = RejectState.OPEN
@@ -64,10 +64,10 @@ def groups(connection: Connection, practice: str, state: str = RejectState.OPEN)
 
 
 def groups_statement(practice: str, state: str) -> Select[Any]:
-    """Return the statement of `groups`: it counts in the index ecw_reject_groups alone."""
+    """Return the statement of `groups`: it reads the index ecw_reject_groups only."""
     r = ecw_reject.c
     key = (r.resource, r.step, r.rule, r.column)
-    # First by run, so that a run's time is looked up once and not for each of its rejects.
+    # Grouped by run first, so that a run's time is read once and not for each of its rejects.
     runs = (
         select(*key, r.first_run, func.count().label("records"))
         .where(r.practice == practice, r.state == state)
@@ -75,11 +75,11 @@ def groups_statement(practice: str, state: str) -> Select[Any]:
         .subquery()
     )
     c, run = runs.c, ecw_run.c
-    its = and_(run.practice == practice, run.run_id == c.first_run, run.resource == c.resource)
+    first_run = and_(run.practice == practice, run.run_id == c.first_run, run.resource == c.resource)
     total = func.sum(c.records).label("total")
     return (
         select(c.resource, c.step, c.rule, c.column, total, func.min(run.started_at))
-        .select_from(runs.outerjoin(ecw_run, its))
+        .select_from(runs.outerjoin(ecw_run, first_run))
         .group_by(c.resource, c.step, c.rule, c.column)
         .order_by(total.desc(), c.resource, c.step, c.rule, c.column)
         .limit(MOST_GROUPS)
@@ -87,10 +87,10 @@ def groups_statement(practice: str, state: str) -> Select[Any]:
 
 
 def _pushed(practice: str, state: str) -> Select[Any]:
-    """Select when the oldest run of a push began that has rejects of a group."""
+    """Return the statement of the groups that a push rejected, each with the time of its oldest push run."""
     r, item = ecw_reject.c, ecw_push_item.c
-    mine = (r.practice == practice, r.state == state, r.resource.in_(list(RESOURCES)), r.step == PUSH_STEP)
-    runs = select(r.resource, r.rule, r.column, r.first_run).where(*mine).distinct().subquery()
+    of_pushes = (r.practice == practice, r.state == state, r.resource.in_(list(RESOURCES)), r.step == PUSH_STEP)
+    runs = select(r.resource, r.rule, r.column, r.first_run).where(*of_pushes).distinct().subquery()
     c = runs.c
     began_at = (
         select(item.planned_at).where(item.practice == practice, item.run_id == c.first_run).limit(1).scalar_subquery()
@@ -99,10 +99,10 @@ def _pushed(practice: str, state: str) -> Select[Any]:
 
 
 def page(connection: Connection, wanted: Wanted, after: tuple[str, ...] | None = None) -> Page:
-    """Return PAGE rejects after the one at which the last page ended, each with its record's CRM id, and since when."""
-    found = [dict(row) for row in connection.execute(page_statement(wanted, after)).mappings()]
-    rejects = found[:PAGE]
-    last = rejects[-1] if len(found) > PAGE else None
+    """Return PAGE rejects after the last one of the previous page, each with its record's CRM id and its time."""
+    rows = [dict(row) for row in connection.execute(page_statement(wanted, after)).mappings()]
+    rejects = rows[:PAGE]
+    last = rejects[-1] if len(rows) > PAGE else None
     return Page(rejects, tuple(last[name] for name in _ORDER) if last else None)
 
 
@@ -110,14 +110,14 @@ _ORDER = ("resource", "step", "rule", "column", "first_run", "ecw_id")
 
 
 def page_statement(wanted: Wanted, after: tuple[str, ...] | None = None) -> Select[Any]:
-    """Return the statement of `page`: an index finds the page's keys, whatever is asked for, and only they are read."""
+    """Return the statement of `page`: for every filter an index finds the page's keys, and only those rows are read."""
     r = ecw_reject.c
     order = tuple(r[name] for name in _ORDER)
     keys = select(*order).where(*_where(wanted))
     if after is not None:
         keys = keys.where(tuple_(*order) > tuple_(*after))
-    found = keys.order_by(*order).limit(PAGE + 1).subquery()
-    its = and_(r.practice == wanted.practice, *(r[name] == found.c[name] for name in _ORDER if name != "first_run"))
+    in_page = keys.order_by(*order).limit(PAGE + 1).subquery()
+    its = and_(r.practice == wanted.practice, *(r[name] == in_page.c[name] for name in _ORDER if name != "first_run"))
     linked = and_(*(ecw_link.c[name] == r[name] for name in ("practice", "resource", "ecw_id")))
     return (
         select(
@@ -126,32 +126,32 @@ def page_statement(wanted: Wanted, after: tuple[str, ...] | None = None) -> Sele
             ecw_link.c.crm_id,
             began(wanted.practice, r.resource, r.first_run).label("since"),
         )
-        .select_from(found.join(ecw_reject, its).outerjoin(ecw_link, linked))
-        .order_by(*(found.c[name] for name in _ORDER))
+        .select_from(in_page.join(ecw_reject, its).outerjoin(ecw_link, linked))
+        .order_by(*(in_page.c[name] for name in _ORDER))
     )
 
 
 def _where(wanted: Wanted) -> list[ColumnElement[bool]]:
     r = ecw_reject.c
-    found = [r.practice == wanted.practice]
+    conditions = [r.practice == wanted.practice]
     if wanted.record:  # the primary key finds it
-        found += [r.resource.in_(list(RESOURCES)), r.ecw_id == wanted.record]
-    found.append(r.state == wanted.state)
+        conditions += [r.resource.in_(list(RESOURCES)), r.ecw_id == wanted.record]
+    conditions.append(r.state == wanted.state)
     exact = {"resource": wanted.resource, "step": wanted.step, "rule": wanted.rule, "column": wanted.column}
     gap = False
     for name, value in exact.items():
         if value is None or (value == "" and name != "column"):
             gap = True
             continue
-        # Behind a gap, a column that is equal to a constant would make SQLite sort what its index has in order.
-        found.append((func.coalesce(r[name], "") if gap else r[name]) == value)
+        # After a column without a filter, `column = constant` would make SQLite sort rows that its index has in order.
+        conditions.append((func.coalesce(r[name], "") if gap else r[name]) == value)
     if wanted.run:
-        found.append(or_(r.first_run == wanted.run, r.last_run == wanted.run))
-    return found
+        conditions.append(or_(r.first_run == wanted.run, r.last_run == wanted.run))
+    return conditions
 
 
 def began(practice: str, resource: Any, run_id: Any) -> ColumnElement[Any]:
-    """Return when a run of a pull, or of a push, began; NULL where neither is known."""
+    """Return an SQL expression: when a pull run or a push run began; NULL if the run is unknown."""
     pulled = (
         select(ecw_run.c.started_at)
         .where(ecw_run.c.practice == practice, ecw_run.c.run_id == run_id, ecw_run.c.resource == resource)

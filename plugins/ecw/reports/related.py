@@ -1,4 +1,4 @@
-"""Which records a record refers to, and which refer to it: ids alone."""
+"""The records that a record refers to, and those that refer to it: ids only."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ecw.pull.mapped_columns import mapped_of
 from ecw.reports.find_records import Found, resource_of
 from ecw.resources import RESOURCES
 
-MOST = 50  # of each column
+MOST = 50  # records of each column
 
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """A record on the other end of a reference; `column` holds it, in the record itself or in the other one."""
+    """A record at the other end of a reference; `column` holds the reference, in the record itself or in the other."""
 
     resource: str
     ecw_id: str
@@ -30,13 +30,13 @@ class Related:
 
 
 def related(connection: Connection, practice: str, record: Found, mappings: Iterable[Mapping]) -> list[Related]:
-    """Return what the record refers to, then what refers to it.
+    """Return the records that the record refers to, then those that refer to it.
 
-    Raises CrmSchemaError where a mapping does not fit its table.
+    Raises CrmSchemaError if a mapping does not fit its table.
     """
-    found: list[Related] = []
+    records: list[Related] = []
     if record.ecw_id is None:
-        return found
+        return records
     name = f"{RESOURCES[record.resource].fhir_type}/{record.ecw_id}"
     for mapping in mappings:
         target = find(connection, mapped_of(mapping))
@@ -49,19 +49,19 @@ def related(connection: Connection, practice: str, record: Found, mappings: Iter
                 fhir_type, _, ecw_id = str(value or "").partition("/")
                 of = next((one.name for one in RESOURCES.values() if one.fhir_type == fhir_type), None)
                 if of and ecw_id:
-                    found.insert(0, Related(of, ecw_id, _crm_id(connection, practice, of, ecw_id), column, "to"))
+                    records.insert(0, Related(of, ecw_id, _crm_id(connection, practice, of, ecw_id), column, "to"))
         for column in references:
             crm_id = cast(target.key, ecw_link.c.crm_id.type)
             rows = select(key, crm_id).where(mine, target.columns[column] == name)
-            found += [
+            records += [
                 Related(resource, str(ecw_id), crm_key, column, "from")
                 for ecw_id, crm_key in connection.execute(rows.order_by(target.key.desc()).limit(MOST))
                 if ecw_id is not None
             ]
-    return found
+    return records
 
 
 def _crm_id(connection: Connection, practice: str, resource: str, ecw_id: str) -> str | None:
     key = {"practice": practice, "resource": resource, "ecw_id": ecw_id}
-    found: str | None = connection.scalar(select(ecw_link.c.crm_id).filter_by(**key))
-    return found
+    crm_id: str | None = connection.scalar(select(ecw_link.c.crm_id).filter_by(**key))
+    return crm_id

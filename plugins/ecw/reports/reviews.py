@@ -1,6 +1,6 @@
-"""What waits for a person's choice: fields that both sides changed, and patients whom eCW may have already.
+"""What waits for a person's choice: fields that both sides changed, and patients that eCW may have already.
 
-Ids and names of fields; the values of both sides are read on demand: `ecw.push.review.sides`.
+Ids and names of fields only; `ecw.push.review.sides` reads the values of both sides on demand.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MOST_GROUPS = 200
 
 @dataclass(frozen=True, slots=True)
 class ConflictGroup:
-    """The conflicts of one column: how many wait, and for how many a choice waits to be done."""
+    """The conflicts of one column: how many wait for a choice, and how many have a choice that no run applied yet."""
 
     resource: str
     column: str
@@ -35,7 +35,7 @@ class ConflictGroup:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """One field of one record that both sides changed; `choice` waits for the next push or pull to do it."""
+    """One field of one record that both sides changed; the next push or pull applies `choice`."""
 
     resource: str
     crm_id: str
@@ -48,9 +48,9 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A patient of the CRM that is not pushed until somebody says who it is.
+    """A held patient of the CRM: it is not pushed until a person decides which patient of eCW it is.
 
-    `linked`: it has a link, and one of both sides may be somebody else by now: the choice is same or unlink.
+    `linked` is True if it has a link whose two sides may be different persons: the choice is `same` or `unlink`.
     """
 
     crm_id: str
@@ -64,7 +64,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some of them, and where the next page begins: None at the end."""
+    """A page of conflicts or matches, and where the next page begins: None at the end."""
 
     items: list[Any]
     next: tuple[str, ...] | None
@@ -87,7 +87,7 @@ def conflict_groups(connection: Connection, practice: str) -> list[ConflictGroup
 def conflicts(
     connection: Connection, practice: str, resource: str = "", column: str = "", after: tuple[str, ...] | None = None
 ) -> Page:
-    """Return PAGE open conflicts after the one at which the last page ended."""
+    """Return PAGE open conflicts after the last one of the previous page."""
     rows = connection.execute(conflicts_statement(practice, resource, column, after)).all()
     items = [Conflict(*row) for row in rows[:PAGE]]
     last = items[-1] if len(rows) > PAGE else None
@@ -113,12 +113,12 @@ def conflicts_statement(
 
 def _open(practice: str) -> tuple[Any, ...]:
     c = ecw_conflict.c
-    # The resources by name: the index has them between the practice and the state.
+    # Every resource is named, because the index has the resource between the practice and the state.
     return c.practice == practice, c.resource.in_(list(RESOURCES)), c.state == ConflictState.OPEN
 
 
 def matches(connection: Connection, practice: str, after: tuple[str, ...] | None = None) -> Page:
-    """Return PAGE held matches after the CRM id at which the last page ended."""
+    """Return PAGE held patients after the CRM id of the previous page's last one."""
     i = ecw_intent.c
     link = (ecw_link.c.practice == i.practice) & (ecw_link.c.resource == i.resource) & (ecw_link.c.crm_id == i.crm_id)
     statement = (

@@ -1,4 +1,4 @@
-"""What the last run did to each resource, and what is wrong; ids and counts only."""
+"""The last run of each resource, and what is wrong with it; ids and counts only."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ from ecw.crm.state import runs as ledger
 from ecw.models import Counts, Mode
 from ecw.resources import RESOURCES
 
-EVERY = timedelta(
-    hours=2
-)  # from one scheduled run to the next, where the caller does not say: ecw.settings.schedule.gaps
+# The default time between two scheduled runs; callers read theirs from ecw.settings.schedule.gaps.
+EVERY = timedelta(hours=2)
 LATE_AFTER = 3  # intervals
 DEAD_AFTER = timedelta(hours=6)  # no pull takes this long
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceStatus:
-    """One practice and resource: the last run, its numbers, and a next move where something is wrong.
+    """One practice and resource: the last run, its numbers, and a next step if something is wrong.
 
-    `age` counts from the last run that was loaded, whatever came after it. `state` is `never` before the first run,
-    and `dead` where a run began long ago and neither ended nor failed.
+    `age` is the time since the last loaded run, also if later runs failed. `state` is `never` before the first run,
+    and `dead` if a run began more than DEAD_AFTER ago and neither ended nor failed.
     """
 
     practice: str | None
@@ -47,7 +46,7 @@ class ResourceStatus:
 
 
 def status(engine: Engine, *, now: datetime | None = None, every: timedelta = EVERY) -> list[ResourceStatus]:
-    """Return the state of every practice that has run and every resource, in the order of the resources' table.
+    """Return the state of each resource of every practice that has run, in the order of resources.py.
 
     `every` is the longest time from one scheduled run to the next.
     """
@@ -73,7 +72,7 @@ def _one(connection: Connection, practice: str, resource: str, now: datetime, ev
     last = connection.execute(runs).mappings().one_or_none()
     if last is None:
         return _never(practice, resource)
-    # A replay asks eCW for nothing, so it makes nothing fresh.
+    # A replay fetches nothing from eCW, so it does not reset the age.
     fresh = runs.where(ecw_run.c.state == ledger.LOADED, ecw_run.c.mode != Mode.REPLAY)
     loaded = connection.execute(fresh).mappings().one_or_none()
     state = last["state"]
@@ -81,7 +80,7 @@ def _one(connection: Connection, practice: str, resource: str, now: datetime, ev
         state = "dead"
     loaded_at = loaded["ended_at"] if loaded else None
     age = now - loaded_at if loaded_at else None
-    here = {"practice": practice, "resource": resource}
+    key = {"practice": practice, "resource": resource}
     return ResourceStatus(
         practice=practice,
         resource=resource,
@@ -92,10 +91,10 @@ def _one(connection: Connection, practice: str, resource: str, now: datetime, ev
         seconds=last["seconds"],
         loaded_at=loaded_at,
         age=age,
-        cursor=connection.execute(select(ecw_cursor.c.position).filter_by(**here)).scalar(),
-        links=_count(connection, ecw_link, here),
-        open_rejects=_count(connection, ecw_reject, here | {"state": RejectState.OPEN}),
-        reasons=_reasons(connection, here),
+        cursor=connection.execute(select(ecw_cursor.c.position).filter_by(**key)).scalar(),
+        links=_count(connection, ecw_link, key),
+        open_rejects=_count(connection, ecw_reject, key | {"state": RejectState.OPEN}),
+        reasons=_reasons(connection, key),
         next_step=_next_step(state, last["run_id"], last["error"], age, every),
     )
 
@@ -104,11 +103,11 @@ def _count(connection: Connection, table: Any, where: dict[str, str]) -> int:
     return int(connection.execute(select(func.count()).select_from(table).filter_by(**where)).scalar_one())
 
 
-def _reasons(connection: Connection, here: dict[str, str]) -> dict[str, int]:
-    why = (ecw_reject.c.step, ecw_reject.c.rule, ecw_reject.c.column)
-    counted = select(*why, func.count()).filter_by(**here, state=RejectState.OPEN).group_by(*why)
-    found = {" ".join(filter(None, key)): int(number) for *key, number in connection.execute(counted)}
-    return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
+def _reasons(connection: Connection, key: dict[str, str]) -> dict[str, int]:
+    reason = (ecw_reject.c.step, ecw_reject.c.rule, ecw_reject.c.column)
+    statement = select(*reason, func.count()).filter_by(**key, state=RejectState.OPEN).group_by(*reason)
+    counts = {" ".join(filter(None, names)): int(number) for *names, number in connection.execute(statement)}
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _next_step(state: str, run_id: str, error: str | None, age: timedelta | None, every: timedelta) -> str | None:
@@ -116,7 +115,7 @@ def _next_step(state: str, run_id: str, error: str | None, age: timedelta | None
         message = error if error and "Next (" in error else f"{error}; read the log of its task in Airflow."
         return f"the run {run_id} failed: {message}"
     if state == "dead":
-        return f"the run {run_id} began and never ended: look at its tasks in Airflow, and clear it."
+        return f"the run {run_id} began and never ended: read the logs of its tasks in Airflow, and clear it."
     if age is not None and age > LATE_AFTER * every:
-        return "nothing was loaded for three intervals: see that Airflow's scheduler runs and ecw_pull is not paused."
+        return "nothing was loaded for three intervals: check that Airflow's scheduler runs and ecw_pull is not paused."
     return None

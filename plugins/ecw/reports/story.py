@@ -1,4 +1,4 @@
-"""One record's story: everything that the bookkeeping knows of it in time order, and why it looks as it does.
+"""The history of one record from the project's own tables, in time order, and the reasons for its state now.
 
 Ids, counts, names of fields and reasons; no values.
 """
@@ -31,14 +31,14 @@ from ecw.reports.journal import no_index
 from ecw.reports.rejects import began
 
 MOST = 200  # entries of each kind, the newest
-# What a push did that its own journal entry tells already.
+# Results of a push that have an entry of their own in the Integration Logs.
 _IN_JOURNAL = (*WRITTEN, PushStatus.REFUSED, PushStatus.UNKNOWN)
 _DAGS = {PULL: "ecw_pull", PUSH: "ecw_push_patients"}
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened to the record: `kind` is a word of the flow, `at` None where it is not known."""
+    """One event of the record; `at` is None if its time is not known."""
 
     at: datetime | None
     kind: str  # loaded, rejected, dismissed, resolved, deferred, pushed, conflict, decision
@@ -54,7 +54,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One reason why the record looks as it does now; `page` is the page of the console that acts on it."""
+    """One reason for the record's state now; `page` is the page of the console on which a person can act."""
 
     text: str
     waits: bool = False
@@ -63,7 +63,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What links the record, and what its row was made from."""
+    """The record's link, and the runs and versions from which its row was written."""
 
     status: str | None
     status_reason: str | None
@@ -77,30 +77,32 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """The record, why it looks as it does, and what happened to it, the newest first."""
+    """The record, the reasons for its state, and its events, the newest first."""
 
     record: Found
     link: Link | None
     reasons: list[Reason]
     events: list[Event]
-    more: bool  # there is more in the journal than is shown
+    more: bool  # True if the journal has more entries than are shown
 
 
 def tell(connection: Connection, practice: str, record: Found) -> Story:
-    """Return the story of a record."""
-    teller = _Teller(connection, practice, record)
-    link = teller.link()
-    entries = teller.entries()
-    events = [*teller.journaled(entries), *teller.rejects(), *teller.deferred(), *teller.conflicts(), *teller.pushes()]
-    # What has no time is not over yet, or its run is forgotten: it stands first.
+    """Return the history of a record, at most MOST events."""
+    reader = _Reader(connection, practice, record)
+    link = reader.link()
+    entries = reader.entries()
+    events = [*reader.journaled(entries), *reader.rejects(), *reader.deferred(), *reader.conflicts(), *reader.pushes()]
+    # An event without a time is not over yet, or its run was deleted from ecw_run: it comes first.
     events.sort(key=lambda one: one.at.timestamp() if one.at else float("inf"), reverse=True)
-    return Story(record, link, list(_reasons(teller, link)), events[:MOST], len(entries) == MOST)
+    return Story(record, link, list(_reasons(reader, link)), events[:MOST], len(entries) == MOST)
 
 
-class _Teller:
+class _Reader:
+    """Reads what the project's own tables have about one record."""
+
     def __init__(self, connection: Connection, practice: str, record: Found) -> None:
         self.connection, self.practice, self.record = connection, practice, record
-        self.place = {"practice": practice, "resource": record.resource}
+        self.key = {"practice": practice, "resource": record.resource}
 
     def rows(self, statement: Any) -> list[RowMapping]:
         return list(self.connection.execute(statement).mappings())
@@ -108,18 +110,19 @@ class _Teller:
     def link(self) -> Link | None:
         if self.record.ecw_id is None:
             return None
-        seen = began(self.practice, ecw_link.c.resource, ecw_link.c.last_seen_run).label("last_seen_at")
-        found = self.rows(select(ecw_link, seen).filter_by(**self.place, ecw_id=self.record.ecw_id))
+        last_seen_at = began(self.practice, ecw_link.c.resource, ecw_link.c.last_seen_run).label("last_seen_at")
+        rows = self.rows(select(ecw_link, last_seen_at).filter_by(**self.key, ecw_id=self.record.ecw_id))
         names = Link.__dataclass_fields__
-        return Link(**{name: found[0][name] for name in names}) if found else None
+        return Link(**{name: rows[0][name] for name in names}) if rows else None
 
     def entries(self) -> list[RowMapping]:
-        """Return the newest entries of the Integration Logs, by the ids of both sides: a look into an index each."""
-        j, here = ecw_journal, self.connection
+        """Return the newest entries of the Integration Logs, by the ids of both sides: one index lookup each."""
+        j = ecw_journal
+        resource, at = no_index(self.connection, j.c.resource), no_index(self.connection, j.c.at)
         sides = [
             select(j)
-            .where(j.c.practice == self.practice, column == value, no_index(here, j.c.resource) == self.record.resource)
-            .order_by(no_index(here, j.c.at).desc())
+            .where(j.c.practice == self.practice, column == value, resource == self.record.resource)
+            .order_by(at.desc())
             .limit(MOST)
             .subquery()
             for column, value in ((j.c.crm_id, self.record.crm_id), (j.c.ecw_id, self.record.ecw_id))
@@ -129,9 +132,9 @@ class _Teller:
         return self.rows(select(both).order_by(both.c.at.desc()).limit(MOST))
 
     def versions(self, run_ids: set[str]) -> dict[str, tuple[str, str | None]]:
-        """Return a run's mode and its mapping's version."""
+        """Return the mode and the mapping's version of each run."""
         r = ecw_run.c
-        statement = select(r.run_id, r.mode, r.mapping_version).filter_by(**self.place)
+        statement = select(r.run_id, r.mode, r.mapping_version).filter_by(**self.key)
         rows = self.connection.execute(statement.where(r.run_id.in_(run_ids)))
         return {run_id: (mode, version) for run_id, mode, version in rows}
 
@@ -160,7 +163,7 @@ class _Teller:
         first = began(self.practice, r.resource, r.first_run).label("first_at")
         resolved = began(self.practice, r.resource, r.resolved_run).label("resolved_at")
         statement = (
-            select(ecw_reject, first, resolved).filter_by(**self.place).where(r.ecw_id.in_([one for one in ids if one]))
+            select(ecw_reject, first, resolved).filter_by(**self.key).where(r.ecw_id.in_([one for one in ids if one]))
         )
         return self.rows(statement.order_by(r.step, r.rule, r.column).limit(MOST))
 
@@ -181,7 +184,7 @@ class _Teller:
         p = ecw_deferred_row.c
         at = began(self.practice, p.resource, p.deferred_run).label("at")
         columns = (p.missing_resource, p.missing_id, p.deferred_run, at)
-        return self.rows(select(*columns).filter_by(**self.place, ecw_id=self.record.ecw_id))
+        return self.rows(select(*columns).filter_by(**self.key, ecw_id=self.record.ecw_id))
 
     def deferred(self) -> Iterator[Event]:
         for row in self.deferred_rows:
@@ -193,7 +196,7 @@ class _Teller:
         c = ecw_conflict.c
         at = began(self.practice, c.resource, c.first_run).label("at")
         columns = (c.column, c.state, c.winner, c.choice, c.first_run, at)
-        return self.rows(select(*columns).filter_by(**self.place, crm_id=self.record.crm_id).limit(MOST))
+        return self.rows(select(*columns).filter_by(**self.key, crm_id=self.record.crm_id).limit(MOST))
 
     def conflicts(self) -> Iterator[Event]:
         for row in self.conflict_rows:
@@ -203,7 +206,7 @@ class _Teller:
 
     def pushes(self) -> Iterator[Event]:
         p = ecw_push_item
-        mine = select(p).filter_by(**self.place, crm_id=self.record.crm_id).order_by(p.c.planned_at.desc()).limit(MOST)
+        mine = select(p).filter_by(**self.key, crm_id=self.record.crm_id).order_by(p.c.planned_at.desc()).limit(MOST)
         for row in self.rows(mine) if self.record.crm_id else ():
             if row["status"] is None or (row["status"] in _IN_JOURNAL and not row["dry"]):
                 continue
@@ -220,34 +223,34 @@ class _Teller:
 
     def intent(self) -> RowMapping | None:
         columns = [column for column in ecw_intent.columns if column.name != "sent"]  # patient data
-        found = self.rows(select(*columns).filter_by(**self.place, crm_id=self.record.crm_id))
+        found = self.rows(select(*columns).filter_by(**self.key, crm_id=self.record.crm_id))
         return found[0] if found else None
 
 
-def _reasons(teller: _Teller, link: Link | None) -> Iterator[Reason]:
-    """Yield what decides how the record looks now, what waits for a person first."""
-    for row in teller.reject_rows:
+def _reasons(reader: _Reader, link: Link | None) -> Iterator[Reason]:
+    """Yield the reasons for the record's state, those that wait for a person first."""
+    for row in reader.reject_rows:
         if row["state"] == RejectState.OPEN:
             where = f" in {row['column']}" if row["column"] else ""
-            what = "It is not pushed" if row["step"] == "push" else "Its last version may not enter"
+            what = "It is not pushed" if row["step"] == "push" else "Its last version was not loaded"
             yield Reason(f"{what}: {row['rule']}{where}: {row['reason']}", waits=True, page="rejects")
         elif row["state"] == RejectState.DISMISSED:
-            yield Reason(f"It stays out by a person's decision: {row['rule']}", page="rejects")
-    for row in teller.deferred_rows:
+            yield Reason(f"A person dismissed its reject: {row['rule']}", page="rejects")
+    for row in reader.deferred_rows:
         yield Reason(f"It waits in the CRM until {row['missing_resource']} {row['missing_id']} is loaded", waits=True)
-    intent = teller.intent()
+    intent = reader.intent()
     if intent is not None:
         yield from _of_intent(intent)
-    for row in teller.conflict_rows:
+    for row in reader.conflict_rows:
         if row["state"] == ConflictState.OPEN:
             side = "the CRM" if row["choice"] == "crm" else "eCW"
             text = f"Both sides changed {row['column']}"
             if row["choice"]:
-                yield Reason(f"{text}; {side} was chosen, the next run does it", page="conflicts")
+                yield Reason(f"{text}; {side} was chosen, and the next run applies it", page="conflicts")
             else:
                 yield Reason(f"{text}: a person chooses", waits=True, page="conflicts")
     if link is None:
-        yield Reason("It is not linked: no record of the other side stands for it yet.")
+        yield Reason("It is not linked: it has no record on the other side yet.")
         return
     if link.status:
         yield Reason(f"eCW has it as {link.status}{f' ({link.status_reason})' if link.status_reason else ''}")
@@ -261,10 +264,12 @@ def _of_intent(intent: Mapping[Any, Any]) -> Iterator[Reason]:
     if state == IntentState.HELD:
         chosen = intent["choice"]
         if chosen:
-            yield Reason(f"Held for a person, who chose {chosen}; the next push does it", page="conflicts")
+            yield Reason(f"Held, and a person chose {chosen}; the next push applies the choice", page="conflicts")
         else:
             yield Reason(
-                f"It is not pushed until a person says who it is (found by {intent['match_rule']})", True, "conflicts"
+                f"It is not pushed until a person decides who it is (found by {intent['match_rule']})",
+                True,
+                "conflicts",
             )
     elif state == IntentState.REFUSED:
         yield Reason(

@@ -1,6 +1,6 @@
-"""The state of each practice and resource, counted by a few indexed statements for all practices at once.
+"""The state of each practice and resource, read by a few indexed statements for all practices at once.
 
-Ids and counts only.  `ecw.reports.status` is the terminal's twin, with the reasons of rejects.
+Ids and counts only.  `ecw.reports.status` is the report of the terminal; it also has the reasons of rejects.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Key = tuple[str, str]  # practice, resource
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """The last run of a resource; `error` holds no values, `state` is `dead` where it never ended."""
+    """The last run of a resource; `error` holds no values, `state` is `dead` if the run never ended."""
 
     run_id: str
     mode: str
@@ -48,9 +48,9 @@ class LastRun:
 class ResourceState:
     """One resource of a practice.
 
-    `age_seconds` counts from the last good sync; `late` once it is more than the alerts' number of intervals. The
-    other numbers are records that wait: for a fix, a crosswalk line, a choice (`conflicts`, `held`), an answer of eCW,
-    and, as `decided`, for the next push to do what was chosen.
+    `age_seconds` is the time since the last good sync; `late` is True if it exceeds the alerts' number of intervals.
+    The other numbers count records that wait: for a fix (`open_rejects`), a crosswalk line (`unmapped`), a choice
+    (`conflicts`, `held`), the result of a push (`unknown`), or the next push, which applies a choice (`decided`).
     """
 
     resource: str
@@ -68,7 +68,10 @@ class ResourceState:
 
 @dataclass(frozen=True, slots=True)
 class PracticeState:
-    """A practice: the longest time between its scheduled runs, what they pull, and its resources as in resources.py."""
+    """A practice: the longest time between scheduled runs, the resources they pull, and the state of all resources.
+
+    `resources` has the order of resources.py.
+    """
 
     practice: str
     interval_seconds: float
@@ -78,8 +81,10 @@ class PracticeState:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What a practice's ages are measured against: the present, the interval of its schedule, how many of them are too
-    many, and what the schedule pulls.
+    """The time now and the schedule that a practice's ages are compared with.
+
+    `every` is the interval of the schedule, `late_after` the number of intervals after which a resource is overdue,
+    `scheduled` the resources that the schedule pulls.
     """
 
     now: datetime
@@ -88,26 +93,29 @@ class Clock:
     scheduled: tuple[str, ...] = tuple(RESOURCES)
 
     def late(self, resource: str, since: datetime | None) -> bool:
-        """Return True if a resource that should come with every interval is overdue."""
+        """Return True if a resource that the schedule pulls is overdue."""
         if since is None or resource not in self.scheduled:
             return False
         return self.now - since > self.late_after * self.every
 
 
 def practices(connection: Connection) -> list[str]:
-    """Return the practices that have run, by name: one step along the key for each, however many runs there are."""
-    found: list[str] = []
+    """Return the practices that have run, by name, at most MOST_PRACTICES.
+
+    Each practice costs one step along the primary key, no matter how many runs it has.
+    """
+    names: list[str] = []
     first = select(ecw_run.c.practice).order_by(ecw_run.c.practice).limit(1)
-    while len(found) < MOST_PRACTICES:
-        name = connection.scalar(first.where(ecw_run.c.practice > found[-1]) if found else first)
+    while len(names) < MOST_PRACTICES:
+        name = connection.scalar(first.where(ecw_run.c.practice > names[-1]) if names else first)
         if name is None:
             break
-        found.append(name)
-    return found
+        names.append(name)
+    return names
 
 
 def states(connection: Connection, clocks: Mapping[str, Clock]) -> list[PracticeState]:
-    """Return the state of practices, each by its own clock."""
+    """Return the state of the practices in `clocks`, each measured by its own clock."""
     if not clocks:
         return []
     names = list(clocks)
@@ -147,7 +155,10 @@ def states(connection: Connection, clocks: Mapping[str, Clock]) -> list[Practice
 
 
 def _last_runs(connection: Connection, clocks: Mapping[str, Clock]) -> dict[Key, LastRun]:
-    """Return the last run of each; two steps, so that each practice and resource is one look into the index."""
+    """Return the last run of each practice and resource.
+
+    The first statement finds each run's key with one index lookup, the second reads the rows.
+    """
     pairs = [(name, resource) for name in clocks for resource in RESOURCES]
     rows = union_all(
         *(select(literal(name).label("practice"), literal(resource).label("resource")) for name, resource in pairs)
@@ -163,8 +174,8 @@ def _last_runs(connection: Connection, clocks: Mapping[str, Clock]) -> dict[Key,
     keys = [tuple(row) for row in connection.execute(select(rows.c.practice, latest, rows.c.resource)) if row[1]]
     if not keys:
         return {}
-    found = connection.execute(select(ecw_run).where(tuple_(r.practice, r.run_id, r.resource).in_(keys))).mappings()
-    return {(row["practice"], row["resource"]): _run(row, clocks[row["practice"]]) for row in found}
+    runs = connection.execute(select(ecw_run).where(tuple_(r.practice, r.run_id, r.resource).in_(keys))).mappings()
+    return {(row["practice"], row["resource"]): _run(row, clocks[row["practice"]]) for row in runs}
 
 
 def _run(row: RowMapping, clock: Clock) -> LastRun:
@@ -177,24 +188,24 @@ def _run(row: RowMapping, clock: Clock) -> LastRun:
 
 
 def _last_good(connection: Connection, names: Sequence[str]) -> dict[Key, datetime]:
-    """Return when a run last brought all that was due; a backfill and a run about single records do not."""
+    """Return when a run last fetched all that was due; a backfill or a run for single records does not count."""
     c = ecw_cursor.c
     rows = connection.execute(select(c.practice, c.resource, c.moved_at).where(c.practice.in_(names)))
     return {(practice, resource): moment for practice, resource, moment in rows}
 
 
 def _open_rejects(connection: Connection, names: Sequence[str]) -> tuple[dict[Key, int], dict[Key, int]]:
-    """Return how many records are rejected, and how many of them for an unmapped code: one walk along an index."""
+    """Return how many records have open rejects, and how many of them for an unmapped code: one scan of an index."""
     r = ecw_reject.c
     is_open = r.state == literal(RejectState.OPEN.value, literal_execute=True)
     unmapped = func.max(case((r.rule == UNMAPPED, 1), else_=0)).label("unmapped")
     key = (r.practice, r.resource, r.ecw_id)
     records = select(*key, unmapped).where(r.practice.in_(names), is_open).group_by(*key).subquery().c
-    found = select(records.practice, records.resource, func.count(), func.sum(records.unmapped))
+    counts = select(records.practice, records.resource, func.count(), func.sum(records.unmapped))
     rejects: dict[Key, int] = {}
     codes: dict[Key, int] = {}
-    for practice, resource, number, of_them in connection.execute(found.group_by(records.practice, records.resource)):
-        rejects[practice, resource], codes[practice, resource] = int(number), int(of_them)
+    for practice, resource, total, coded in connection.execute(counts.group_by(records.practice, records.resource)):
+        rejects[practice, resource], codes[practice, resource] = int(total), int(coded)
     return rejects, codes
 
 

@@ -1,7 +1,7 @@
-"""Batches between the steps: gzip NDJSON, each with a manifest that says how it must read.
+"""Batches between the steps: gzip NDJSON files, each with a manifest of its count, size and hash.
 
-`extract.ndjson.gz` is beside `extract.ndjson.gz.manifest.json`; the manifest is written last and removed first, so a
-batch is there, whole, exactly when its manifest is.  The same records give the same bytes.
+`extract.ndjson.gz` is beside `extract.ndjson.gz.manifest.json`.  The manifest is written last and removed first, so a
+batch is complete exactly if its manifest exists.  The same records give the same bytes.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import orjson
 from ecw.errors import CorruptBatch
 from ecw.staging import filesystem
 
-BLOCK = 1 << 18  # bytes kept before they are compressed, or read at once: flat memory whatever the batch's size
-BEGUN = "run.json"  # in the folder of a run
+BLOCK = 1 << 18  # bytes that are compressed or read at once: memory does not grow with the batch
+BEGUN = "run.json"  # in the folder of a run: when it began
 PURGED = ".purged.json"  # in the folder of a practice: when it was last purged
 LEVEL = 1  # zlib: half the size of level 0 at disk speed; level 6 takes four times as long for a tenth less
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class Writer:
-    """Write records to an open batch, and count them."""
+    """Writes records to an open batch, and counts them."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.count = 0
@@ -48,7 +48,7 @@ class Writer:
         self.write_line(orjson.dumps(record))
 
     def write_line(self, line: bytes) -> None:
-        """Add one record that is a line of JSON already, without its newline."""
+        """Add one record that is serialised already: a line of JSON without a newline."""
         self._lines.append(line)
         self.count += 1
         self._waiting += len(line)
@@ -56,12 +56,12 @@ class Writer:
             self._flush()
 
     def close(self) -> None:
-        """Write what is left and the end of the gzip stream."""
+        """Write the buffered records and the end of the gzip stream."""
         self._flush()
         self._gzip.close()
 
     def manifest(self) -> dict[str, Any]:
-        """Return what a reader must find."""
+        """Return the manifest: count, hash and size, which a reader verifies."""
         return {"count": self.count, "sha256": self._hash.hexdigest(), "bytes": self.size, **self.extra}
 
     def _flush(self) -> None:
@@ -74,7 +74,7 @@ class Writer:
 
 @contextmanager
 def writer(path: str) -> Iterator[Writer]:
-    """Write a batch that is there, whole, when the block ends well, and is absent otherwise."""
+    """Yield a writer of a batch, which is complete if the `with` ends without an error, else absent."""
     filesystem.remove(manifest_path(path))
     with filesystem.put(path) as file:
         batch = Writer(file)
@@ -85,20 +85,20 @@ def writer(path: str) -> Iterator[Writer]:
 
 
 def read(path: str) -> Iterator[Any]:
-    """Yield a batch's records, and make sure that none is missing.
+    """Yield a batch's records, and verify that none is missing.
 
-    Raises CorruptBatch, at the latest after the last record: consume it whole before anything is committed.
+    Raises CorruptBatch, maybe only after the last record: read all records before you commit anything.
     """
     for line in read_lines(path):
         try:
             record = orjson.loads(line)
-        except orjson.JSONDecodeError:  # it carries the line
+        except orjson.JSONDecodeError:  # the error holds the line
             raise _damaged(path, "does not hold JSON") from None
         yield record
 
 
 def parsed(line: bytes) -> Any:
-    """Return a line's record."""
+    """Parse a line."""
     return orjson.loads(line)
 
 
@@ -106,7 +106,7 @@ def read_lines(path: str) -> Iterator[bytes]:
     """Yield a batch's records as lines of JSON, without their newlines, as `read` does."""
     expected = manifest(path)
     if expected is None or filesystem.size(path) != expected["bytes"]:
-        raise _damaged(path, "is absent or was cut")
+        raise _damaged(path, "is missing or truncated")
     count, digest = 0, hashlib.sha256()
     try:
         with filesystem.get(path) as file, gzip.open(file) as unpacked:
@@ -125,23 +125,23 @@ def read_lines(path: str) -> Iterator[bytes]:
 
 
 def manifest(path: str) -> dict[str, Any] | None:
-    """Return a batch's manifest, or None where there is no whole batch."""
+    """Return a batch's manifest, None if the batch is not complete."""
     found: dict[str, Any] | None = read_json(manifest_path(path))
     return found
 
 
 def manifest_path(path: str) -> str:
-    """Return where a batch's manifest lies."""
+    """Return the path of a batch's manifest."""
     return f"{path}.manifest.json"
 
 
 def write_json(path: str, value: object) -> None:
-    """Write a small JSON file, whole or not at all."""
+    """Write a small JSON file atomically."""
     filesystem.put_bytes(path, orjson.dumps(value))
 
 
 def read_json(path: str) -> Any:
-    """Return a small JSON file's value, or None where the file does not exist."""
+    """Return a small JSON file's value, None if the file does not exist."""
     try:
         with filesystem.get(path) as file:
             return orjson.loads(file.read())
@@ -150,7 +150,7 @@ def read_json(path: str) -> Any:
 
 
 def segment(name: str) -> str:
-    """Return a name, such as a run id, as one path segment that every store takes; different names stay different."""
+    """Return a name, such as a run id, as one path segment valid in every store; different names stay different."""
     safe = re.sub(r"[^A-Za-z0-9_.-]", "-", name)
     if safe == name and not safe.startswith("."):  # a hidden folder is easily overlooked
         return name
@@ -158,43 +158,43 @@ def segment(name: str) -> str:
 
 
 def run_folder(root: str, practice: str, run_id: str) -> str:
-    """Return where a run's batches lie."""
+    """Return the folder of a run's batches."""
     return filesystem.join(root, segment(practice), segment(run_id))
 
 
 def practice_folder(folder: str) -> str:
-    """Return the folder of a run's practice: the one that holds the run's."""
+    """Return the practice's folder of a run's folder: its parent."""
     return folder.rpartition("/")[0]
 
 
 def open_folder(folder: str, now: datetime | None = None) -> None:
-    """Note when a run's folder was begun, which is what `purge` uses."""
+    """Note when a run began in its folder, for `purge`."""
     write_json(filesystem.join(folder, BEGUN), {"begun": (now or datetime.now(UTC)).isoformat()})
 
 
 def purge_daily(root: str, days: float, now: datetime | None = None) -> int:
-    """Purge each practice that was not purged today (UTC), and return how many folders of runs went.
+    """Purge each practice that was not purged today (UTC); return how many folders of runs were removed.
 
-    In an object store every folder of a run costs requests, and those who look are many: one a day is enough.
+    In an object store every folder costs requests, and every run calls this function: once a day is enough.
     """
     now = now or datetime.now(UTC)
     today = now.date().isoformat()
     removed = 0
     for practice in filesystem.names(root, hidden=True):
-        done = filesystem.join(root, practice, PURGED)
-        if (read_json(done) or {}).get("day") == today:
+        purged = filesystem.join(root, practice, PURGED)
+        if (read_json(purged) or {}).get("day") == today:
             continue
         if filesystem.names(filesystem.join(root, practice), hidden=True):  # a stray file is no practice
             removed += purge(root, practice, days, now)
-            write_json(done, {"day": today})
+            write_json(purged, {"day": today})
     return removed
 
 
 def purge(root: str, practice: str, days: float, now: datetime | None = None) -> int:
-    """Remove a practice's folders of runs begun more than that many days ago; return how many.
+    """Remove a practice's folders of runs that began more than `days` days ago; return how many.
 
-    What says when a run was begun goes last: a purge that is killed is gone on with by the next one. Uploads that were
-    never ended go after a day.
+    The file that says when a run began is removed last, so that the next purge continues a killed one. Uploads that
+    never ended are aborted after a day.
     """
     now = now or datetime.now(UTC)
     removed = 0
@@ -208,7 +208,7 @@ def purge(root: str, practice: str, days: float, now: datetime | None = None) ->
             filesystem.remove(folder)
             removed += 1
     if aborted := filesystem.abort_uploads(filesystem.join(root, practice), now - timedelta(days=1)):
-        log.info("Staging: %d uploads that were never ended are gone.", aborted)
+        log.info("Staging: aborted %d uploads that never ended.", aborted)
     return removed
 
 

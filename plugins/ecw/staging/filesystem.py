@@ -1,10 +1,10 @@
-"""Files of the staging area, on a disk or in an object store, that appear whole or not at all.
+"""Read and write the files of the staging area, on a disk or in an object store; files are written atomically.
 
-A path is a string: `/a/folder`, `file:///a/folder`, or whatever `ObjectStoragePath` takes, its connection
-included (`s3://aws_default@bucket/prefix`).
+A path is a string: `/a/folder`, `file:///a/folder`, or any path that `ObjectStoragePath` takes, with its connection
+(`s3://aws_default@bucket/prefix`).
 
-Local disks are served by `pathlib`, because only there do modes (0600 for files, 0700 for folders) and an atomic
-rename exist; everything else goes through Airflow's ObjectStoragePath, imported when it is first needed.
+Local paths use `pathlib`, because only disks have modes (0600 for files, 0700 for folders) and an atomic rename.  All
+other paths use Airflow's ObjectStoragePath, which is imported when it is first needed.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
 
-# Which group of optional packages (pyproject.toml) a scheme needs; for others Airflow's provider has to be known.
+# The optional packages (pyproject.toml) that a scheme needs; other schemes need the provider of their store.
 PACKAGES = {
     **dict.fromkeys(("s3", "s3a", "s3n"), "airflow-ecw-crm[s3]"),
     **dict.fromkeys(("gs", "gcs"), "airflow-ecw-crm[gcs]"),
     **dict.fromkeys(("abfs", "abfss", "adl"), "apache-airflow-providers-microsoft-azure adlfs"),
 }
-STORES = ("aiobotocore", "aiohttp", "botocore", "gcsfs", "google", "azure")  # whose errors are no OSError
+STORES = ("aiobotocore", "aiohttp", "botocore", "gcsfs", "google", "azure")  # packages whose errors are not OSErrors
 FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE}
 UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
 UNUSABLE |= {errno.ELOOP, errno.EINVAL}
@@ -42,9 +42,9 @@ UNUSABLE |= {errno.ELOOP, errno.EINVAL}
 
 @contextmanager
 def explained(path: str, *, writing: bool = False) -> Iterator[None]:
-    """Let an error of the disk or of the object store be one of the project's, which names the area and what to do.
+    """Translate errors of the disk or the object store into the project's, which name the path and the next step.
 
-    To who reads, FileNotFoundError is an answer, and passes.
+    FileNotFoundError passes unless `writing`: for a reader it is a result.
 
     Raises StagingUnavailable, ConfigurationError.
     """
@@ -60,7 +60,7 @@ def explained(path: str, *, writing: bool = False) -> Iterator[None]:
                 "check whether the disk is full: lower the variable ecw_staging_days, "
                 "or point ecw_staging to another place.",
             ) from None
-        # Object stores raise these without a number.
+        # Object stores raise these classes without an errno.
         if error.errno in unusable or isinstance(
             error, (PermissionError, FileNotFoundError) if writing else PermissionError
         ):
@@ -82,9 +82,9 @@ def explained(path: str, *, writing: bool = False) -> Iterator[None]:
 
 
 def _place(path: str) -> str:
-    """Return the path without what may be secret in an address."""
-    scheme, there, rest = path.rpartition("://")
-    return f"{scheme}{there}{rest.rpartition('@')[2]}" if there else path
+    """Return the path without the part before the @, which may be secret."""
+    scheme, separator, rest = path.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else path
 
 
 def join(folder: str, *names: str) -> str:
@@ -94,7 +94,7 @@ def join(folder: str, *names: str) -> str:
 
 @contextmanager
 def put(path: str) -> Iterator[IO[bytes]]:
-    """Open a file for writing that replaces `path` when the block ends well, and leaves no trace when it does not."""
+    """Yield a file that replaces `path` if the `with` ends without an error, and is removed otherwise."""
     with explained(path, writing=True), _put(path) as file:
         yield file
 
@@ -104,13 +104,13 @@ def _put(path: str) -> Iterator[IO[bytes]]:
     local = _local(path)
     if local is None:
         remote = _remote(path)
-        # S3, GCS and Azure show nothing under the path before commit(); for the others the manifest comes last
+        # S3, GCS and Azure show no file before commit(); for other stores the manifest, which is written last, decides.
         handle = remote.fs.open(remote.path, "wb", autocommit=False)
         try:
             yield handle
         except BaseException:
             handle.discard()
-            if hasattr(handle, "autocommit"):  # fsspec's buffered files: their finaliser would send what is left
+            if hasattr(handle, "autocommit"):  # else the finaliser of fsspec's buffered files sends the rest
                 handle.closed = True
             raise
         handle.close()
@@ -129,7 +129,7 @@ def _put(path: str) -> Iterator[IO[bytes]]:
 
 
 def put_bytes(path: str, content: bytes) -> None:
-    """Write a small file, whole or not at all; in an object store by one request."""
+    """Write a small file atomically; in an object store by one request."""
     if _local(path) is None:
         with explained(path, writing=True):
             remote = _remote(path)
@@ -157,7 +157,7 @@ def get(path: str) -> IO[bytes]:
 
 
 def size(path: str) -> int | None:
-    """Return a file's size in bytes, or None where the file does not exist."""
+    """Return a file's size in bytes, None if the file does not exist."""
     local = _local(path)
     try:
         with explained(path):
@@ -167,9 +167,9 @@ def size(path: str) -> int | None:
 
 
 def names(folder: str, *, hidden: bool = False) -> list[str]:
-    """Return the sorted names of what a folder holds; a folder that is not there holds nothing.
+    """Return the sorted names in a folder, [] if the folder does not exist.
 
-    `hidden`: those that begin with a dot too, as what a killed writer leaves.
+    With `hidden` also names that begin with a dot, such as those of files that a killed writer left.
     """
     local = _local(folder)
     with explained(folder):
@@ -181,7 +181,7 @@ def names(folder: str, *, hidden: bool = False) -> list[str]:
 
 
 def remove(path: str) -> None:
-    """Remove a file, or a folder with everything in it; it need not be there."""
+    """Remove a file, or a folder with its contents, if it exists."""
     with explained(path):
         _remove(path)
 
@@ -193,19 +193,21 @@ def _remove(path: str) -> None:
         if remote.fs.exists(remote.path):
             remote.fs.rm(remote.path, recursive=True)
     elif local.is_dir():
-        shutil.rmtree(local, onerror=_unless_gone)
+        shutil.rmtree(local, onerror=_raise_unless_missing)
     else:
         local.unlink(missing_ok=True)
 
 
-def _unless_gone(_function: object, _path: str, error: tuple[type[BaseException], BaseException, object]) -> None:
-    """Let two runs that begin side by side, as a backfill's do, remove the same old folder."""
+def _raise_unless_missing(
+    _function: object, _path: str, error: tuple[type[BaseException], BaseException, object]
+) -> None:
+    """Raise the error unless the file is gone already: two parallel runs may remove the same old folder."""
     if not issubclass(error[0], FileNotFoundError):
         raise error[1]
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its missing parents, for their owner only."""
+    """Create a folder and its missing parents with mode 0700."""
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -219,9 +221,9 @@ def _local(path: str) -> Path | None:
 
 
 def _remote(path: str) -> ObjectStoragePath:
-    """Return the path in an object store, without what this process remembers of it: other workers write there, too.
+    """Return the path in an object store, with the cached listings cleared, because other workers write there, too.
 
-    Raises ConfigurationError where packages or the connection are missing.
+    Raises ConfigurationError if packages or the connection are missing.
     """
     from airflow.sdk import ObjectStoragePath
 
@@ -235,7 +237,7 @@ def _remote(path: str) -> ObjectStoragePath:
             f"The staging area {_place(path)} needs packages for {scheme}:// that this machine does not have.",
             next_step=f'install them on every scheduler, worker and triggerer: pip install "{PACKAGES[scheme]}".'
             if scheme in PACKAGES
-            else "install Airflow's provider for this store, or write the variable ecw_staging anew: a folder, "
+            else "install Airflow's provider for this store, or change the variable ecw_staging: a folder, "
             "s3://conn_id@bucket/prefix or gs://conn_id@bucket/prefix.",
         ) from None
     files.invalidate_cache(remote.path)
@@ -244,7 +246,7 @@ def _remote(path: str) -> ObjectStoragePath:
 
 @cache
 def _require_connection(conn_id: str) -> None:
-    """Raise ConfigurationError where Airflow has no such connection: the AWS hook would go on without one."""
+    """Raise ConfigurationError if the connection does not exist: the AWS hook would continue without it."""
     if ":" in conn_id:
         raise ConfigurationError(
             "The variable ecw_staging holds a user and a password before the @.",
@@ -255,10 +257,10 @@ def _require_connection(conn_id: str) -> None:
 
 
 def abort_uploads(folder: str, before: datetime) -> int:
-    """Abort the uploads below a folder that were begun before then and never ended; return how many.
+    """Abort the uploads below a folder that began before a time and never ended; return how many.
 
-    A killed worker leaves the parts of a large file in S3: no listing shows them, and they stay for ever. Stores that
-    forget them by themselves (GCS after a week), and disks, have none.
+    A killed worker leaves the parts of a large file in S3, where no listing shows them and nothing deletes them. Stores
+    that delete them by themselves (GCS after a week), and disks, need no abort.
     """
     if _local(folder) is not None:
         return 0

@@ -1,4 +1,4 @@
-"""Where the staging area lies, and for how long runs are kept in it."""
+"""The path of the staging area, and the days for which it keeps runs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ecw.crm.state.retention import days
 from ecw.settings import connections
 from ecw.staging import filesystem
 
-DAYS = 14.0  # rejects can be replayed for as long
+DAYS = 14.0  # rejects can be replayed during that time
 
 
 def staging_root(asked: str | None = None) -> str:
-    """Return the staging area: what was asked for, the Airflow Variable `ecw_staging`, else a folder in AIRFLOW_HOME.
+    """Return the staging area: the argument, else the Airflow Variable `ecw_staging`, else a folder in AIRFLOW_HOME.
 
-    Any path that ObjectStoragePath takes; a local one becomes absolute.
+    It is any path that ObjectStoragePath takes; a local path becomes absolute.
     """
     root = asked or connections.variable("ecw_staging")
     if root is None:
@@ -24,7 +24,7 @@ def staging_root(asked: str | None = None) -> str:
 
 
 def staging_days() -> float:
-    """Return for how many days runs are kept: the Airflow Variable `ecw_staging_days`, else 14.
+    """Return the days for which runs are kept: the Airflow Variable `ecw_staging_days`, else 14.
 
     Raises ConfigurationError.
     """

@@ -1,16 +1,16 @@
-"""Who may do what in the console, by Airflow's own rights to the DAGs and connections of each practice.
+"""Who may do what in the console: Airflow's own rights to the DAGs and connections of each practice decide.
 
-| right  | what it opens of a practice                     | Airflow's right                             |
+| right  | what a user may see or do in a practice         | Airflow's right                             |
 | read   | ids, names of fields, codes and counts          | see the runs of its DAG `ecw_pull`          |
-| act    | start, replay, choose, dismiss                  | trigger its DAG that does it                |
+| act    | start, replay, choose, dismiss                  | trigger the DAG that carries it out         |
 | values | the values of records: patient data             | edit the connection of its CRM              |
 
-With several practices the DAGs are `ecw_pull__north` and so on. A practice that no connection of this Airflow has is
-for those who have the right to every practice. Whoever may edit a CRM's connection can reach its data anyway, so that
-right gives away nothing new.
+With several practices the DAGs are `ecw_pull__north` and so on. A practice without a connection in this Airflow needs
+the right to every practice. A user who may edit a CRM's connection can reach its data anyway, so the right `values`
+reveals nothing new.
 
-Each route names its rights as dependencies, and takes the practice from them (`Here`, `Everywhere`): never from what
-was sent. `tests/ui/test_access.py` and `test_access_by_practice.py` walk through all routes.
+Each route names its rights as dependencies and takes the practice from them (`Here`, `Everywhere`), never from the
+request itself. `tests/ui/test_access.py` and `test_access_by_practice.py` check all routes.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ HEADER = "X-ECW-Console"
 
 
 def logged_in(_user: GetUserDep) -> None:
-    """Refuse who has no login: 401."""
+    """Refuse a user without a login: 401."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What of this Airflow's practices a user may read; of those that no connection has, only with `all_of_them`."""
+    """The practices that a user may read; with `all_of_them`, also practices without a connection in this Airflow."""
 
     user: Any
     sites: Sites
@@ -54,42 +54,45 @@ class Allowed:
 
     @property
     def all_of_them(self) -> bool:
-        """Whether the user may read every practice."""
+        """True if the user may read every practice."""
         return len(self.readable) == len(self.sites.ours)
 
     @property
     def crms(self) -> list[str]:
-        """The connections of the CRMs that the user may read something of."""
+        """The CRM connections of the practices that the user may read."""
         return list(dict.fromkeys(site.crm for site in self.readable))
 
     def site(self, code: str) -> Site:
-        """Return the practice of a code.  Raises a 403, whether there is such a practice or not."""
+        """Return the practice with a code.  Raises a 403 if the user may not read it, also if it does not exist."""
         for site in self.readable:
             if site.code == code:
                 return site
         if self.all_of_them:
             return self.sites.other(code)
-        raise HTTPException(403, f"This is for those who may see the runs of the practice's DAG {READ_DAG} in Airflow.")
+        raise HTTPException(403, f"You need the right to see the runs of the practice's DAG {READ_DAG} in Airflow.")
 
     def of_dag(self, suffix: str) -> Site:
-        """Return the practice whose DAG ids end so.  Raises a 403, whether there is such a practice or not."""
+        """Return the practice whose DAG ids end with `suffix`.
+
+        Raises a 403 if the user may not read it, also if it does not exist.
+        """
         for site in self.readable:
             if site.suffix == suffix:
                 return site
-        raise HTTPException(403, "This is for those who may see the runs of the DAG in Airflow.")
+        raise HTTPException(403, "You need the right to see the runs of the DAG in Airflow.")
 
     def shown(self, connection: CrmConnection, conn_id: str) -> list[str]:
-        """Return the practices that have run in a CRM, by name: those that the user may read."""
+        """Return the practices that have run in a CRM and that the user may read, by name."""
         return [name for name in sync_state.practices(connection) if self.shows(name, conn_id)]
 
     def shows(self, code: str, conn_id: str) -> bool:
-        """Return True if the user may read the practice of these rows of a CRM."""
+        """Return True if the user may read the rows that a CRM has of a practice."""
         if code in self.sites.codes:
             return any(site.code == code and site.crm == conn_id for site in self.readable)
         return self.all_of_them and self.sites.other(code).crm == conn_id
 
     def first(self) -> Site:
-        """Return the practice that a page shows first: one that has run, if any has."""
+        """Return the practice that a page shows first: preferably one that has run."""
         for conn_id in self.crms:
             with crm(conn_id) as connection:
                 names = self.shown(connection, conn_id)
@@ -99,7 +102,7 @@ class Allowed:
 
     def can_act(self, site: Site, dag: str) -> bool:
         """Return True if the user may trigger a DAG of a practice."""
-        return all(_can_use_dag("POST", one.dag_id(dag), self.user) for one in self._whose(site))
+        return all(_can_use_dag("POST", one.dag_id(dag), self.user) for one in self._required(site))
 
     def can_see_values(self, site: Site) -> bool:
         """Return True if the user may see the values of a practice's records."""
@@ -109,7 +112,8 @@ class Allowed:
             user=self.user,
         )
 
-    def _whose(self, site: Site) -> Sequence[Site]:
+    def _required(self, site: Site) -> Sequence[Site]:
+        """Return the practices whose DAGs the user needs: all of them for a practice without a connection."""
         return self.sites.ours if site.practice is None else (site,)
 
 
@@ -123,10 +127,10 @@ def _can_use_dag(method: Any, dag_id: str, user: Any) -> bool:
 
 
 def allowed(user: GetUserDep) -> Allowed:
-    """Return what the user may read; refuse who may read no practice: 403."""
+    """Return the practices that the user may read; refuse a user who may read none: 403."""
     try:
         sites = Sites.read()
-    except ConfigurationError:  # what is wrong is for those who may see runs
+    except ConfigurationError:  # only a user who may see runs gets the error's message
         if not _can_use_dag("GET", READ_DAG, user):
             raise HTTPException(403, "Forbidden") from None
         raise
@@ -139,25 +143,28 @@ def allowed(user: GetUserDep) -> Allowed:
 Everywhere = Annotated[Allowed, Depends(allowed)]
 
 
-async def asked(request: Request, practice: Practice = "") -> str | None:
-    """Return the code of the practice that a request is about: its parameter, of a POST its body's; None: unsaid."""
+async def requested_code(request: Request, practice: Practice = "") -> str | None:
+    """Return the code of the practice in a request's parameter, or in the body of a POST.
+
+    None if a GET names none, "" if the body of a POST has no practice.
+    """
     if request.method != "POST":
         return practice or None
     try:
         body = await request.json()
     except ValueError:
         return ""
-    said = body.get("practice") if isinstance(body, dict) else None
-    if not isinstance(said, str):
+    code = body.get("practice") if isinstance(body, dict) else None
+    if not isinstance(code, str):
         return ""
-    if "\0" in said or len(said) > MOST:
-        raise HTTPException(400, "practice: it is no practice's code.")
-    return said
+    if "\0" in code or len(code) > MOST:
+        raise HTTPException(400, "practice: this is not a practice's code.")
+    return code
 
 
-def may_read(mine: Everywhere, code: Annotated[str | None, Depends(asked)]) -> Site:
-    """Return the practice that a request is about, the first one where it does not say; 403 for who may not read it."""
-    if code == "":  # a body without a practice, which its model refuses
+def may_read(mine: Everywhere, code: Annotated[str | None, Depends(requested_code)]) -> Site:
+    """Return the practice of a request, the first one if it names none; refuse a user who may not read it: 403."""
+    if code == "":  # a body without a practice: the route's model refuses it
         return mine.readable[0]
     return mine.first() if code is None else mine.site(code)
 
@@ -166,25 +173,23 @@ Here = Annotated[Site, Depends(may_read)]
 
 
 def may_see_values(mine: Everywhere, here: Here) -> None:
-    """Refuse who may not see the values of the practice's records: 403."""
+    """Refuse a user who may not see the values of the practice's records: 403."""
     if not mine.can_see_values(here):
         raise HTTPException(
-            403, f"The values of records are for those who may edit the connection {here.crm!r} in Airflow."
+            403, f"To see the values of records, you need the right to edit the connection {here.crm!r} in Airflow."
         )
 
 
 class MayAct:
-    """The right to trigger the practice's DAG that an action belongs to."""
+    """The right to trigger the practice's DAG that carries an action out."""
 
     def __init__(self, dag_id: str) -> None:
         self.dag_id = dag_id
 
     def __call__(self, mine: Everywhere, here: Here) -> None:
-        """Refuse who may not trigger it: 403."""
+        """Refuse a user who may not trigger it: 403."""
         if not mine.can_act(here, self.dag_id):
-            raise HTTPException(
-                403, f"This is for those who may trigger the DAG {here.dag_id(self.dag_id)} in Airflow."
-            )
+            raise HTTPException(403, f"You need the right to trigger the DAG {here.dag_id(self.dag_id)} in Airflow.")
 
 
 def from_this_page(
@@ -193,24 +198,25 @@ def from_this_page(
     origin: Annotated[str, Header()] = "",
     site: Annotated[str, Header(alias="Sec-Fetch-Site")] = "",
 ) -> None:
-    """Refuse an action that another site sends with a user's cookie: 403; one that is not JSON: 415.
+    """Refuse an action that another site sends with a user's cookie (CSRF): 403; refuse a body that is not JSON: 415.
 
-    A form of another site can set no header, and a script of another site may not: a browser asks first, and gets no
-    consent. Where the browser says itself which site asks, that counts: a proxy may have changed the host.
+    A form of another site cannot set a header. A script of another site may not: the browser sends a preflight request
+    first, which this app does not allow. If the browser sends Sec-Fetch-Site, that header decides, because a proxy may
+    have changed the host.
     """
-    ours = {request.headers.get("Host", ""), urlsplit(conf.get("api", "base_url", fallback="")).netloc}
-    foreign = site != "same-origin" if site else bool(origin) and urlsplit(origin).netloc not in ours
+    hosts = {request.headers.get("Host", ""), urlsplit(conf.get("api", "base_url", fallback="")).netloc}
+    foreign = site != "same-origin" if site else bool(origin) and urlsplit(origin).netloc not in hosts
     if not console or foreign:
-        raise HTTPException(403, f"Actions are taken from the console's own pages alone (header {HEADER}).")
+        raise HTTPException(403, f"Only the console's own pages may send actions (header {HEADER}).")
     if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
-        raise HTTPException(415, "An action is sent as application/json.")
+        raise HTTPException(415, "Send an action as application/json.")
 
 
 READ = Depends(may_read)
-READ_ANY = Depends(allowed)  # of a route about every practice that the user may read
+READ_ANY = Depends(allowed)  # for a route about all practices that the user may read
 VALUES = Depends(may_see_values)
 
 
 def act(dag_id: str) -> list[Any]:
-    """Return the dependencies of a route that acts: of the right kind of request, from who may trigger the DAG."""
+    """Return the dependencies of a route that acts: the request's origin, and the right to trigger the DAG."""
     return [Depends(from_this_page), Depends(MayAct(dag_id))]

@@ -1,4 +1,4 @@
-"""The console's API, its files and the pages in Airflow's frames as one FastAPI app."""
+"""The console's API, its static files and the pages in Airflow's frames, as one FastAPI app."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ecw.ui.headers import StrictHeaders
 from ecw.ui.page import render
 
 API = "/api"
-# A page of the console: its module in `ecw.ui.api`, its ES module in `static/pages`, its line in `static/console.js`.
+# A page of the console has a module in `ecw.ui.api`, an ES module in `static/pages` and a line in `static/console.js`.
 API_ROUTERS = (
     expectations.router,
     mappings.router,
@@ -30,12 +30,12 @@ ROUTERS = (quality.router, static_files.router)
 
 
 def without_nul(request: Request) -> None:
-    """Refuse a parameter with a NUL, which no text of a database holds."""
+    """Refuse a parameter with a NUL character, because PostgreSQL's texts cannot hold one: 400."""
     if any("\0" in name + value for name, value in request.query_params.multi_items()):
-        raise HTTPException(400, "A parameter of the address holds a NUL character: take it out.")
+        raise HTTPException(400, "A parameter of the address holds a NUL character: remove it.")
 
 
-# Without its own pages about the API: those are open to everybody.
+# FastAPI's own documentation pages are off: they need no login.
 app = FastAPI(dependencies=[Depends(without_nul)], docs_url=None, redoc_url=None, openapi_url=None)
 for router in ROUTERS:
     app.include_router(router)
@@ -47,7 +47,7 @@ app.add_middleware(StrictHeaders)
 
 @app.exception_handler(EcwError)
 def failed(request: Request, error: EcwError) -> Response:
-    """Answer with one of the project's errors and its next move: JSON to the console, a page in a frame."""
+    """Return an error of the project and its next step: as JSON to the console, as a page in a frame."""
     status = 503 if isinstance(error, RetryableError) else 500
     if request.scope["path"].removeprefix(request.scope.get("root_path", "")).startswith(f"{API}/"):
         detail = {"what": error.what, "next_step": error.next_step, "who": error.who, "kind": type(error).__name__}

@@ -1,4 +1,4 @@
-"""Headers of every answer: it loads nothing, stands in no foreign frame, stays in no cache."""
+"""Security headers of every response: nothing is loaded, framed by another site, or cached."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADERS = {
-    # No page loads anything from anywhere; ids in an address go nowhere. Airflow's own frame alone may hold a page.
+    # A page loads nothing, sends no address (with ids) as a referrer, and may be framed by Airflow only.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'self'",
     "Referrer-Policy": "no-referrer",
@@ -16,7 +16,7 @@ HEADERS = {
 
 
 class StrictHeaders:
-    """Adds the headers that an answer does not set itself."""
+    """Middleware that adds the headers that a response does not set itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -24,11 +24,11 @@ class StrictHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
 
-        async def sending(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
-        await self.app(scope, receive, sending)
+        await self.app(scope, receive, send_with_headers)

@@ -1,6 +1,6 @@
-"""The client's public keys under `/ecw/.well-known/jwks.json`: the only address that is open to everybody.
+"""The client's public keys at `/ecw/.well-known/jwks.json`: the only address without a login.
 
-Off unless the Variable `ecw_jwks` names the file that `ecw keys` has written.
+It is off (404) until the Variable `ecw_jwks` names the file that `ecw keys` has written.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_BYTES = 100_000
 
 
 def published(_request: Request) -> Response:
-    """Answer with the public members of the keys; 404 where nothing is published."""
+    """Return the public members of the keys as a JWKS; 404 if nothing is published."""
     path = connections.variable("ecw_jwks")
     try:
         if not path:
@@ -30,5 +30,5 @@ def published(_request: Request) -> Response:
     return JSONResponse(keys, headers={"Cache-Control": "public, max-age=300"})
 
 
-# Not a route of FastAPI's: those ask for a login.
+# A route of Starlette, without the dependencies of FastAPI's routes, which need a login.
 route = Route("/.well-known/jwks.json", published, methods=["GET"])

@@ -1,4 +1,4 @@
-"""How a page is made: templates that escape whatever they are given, and the CRM to read from."""
+"""What pages are made with: templates that escape all values, and a connection that reads the CRM."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ecw.printable import on_pages
 
 
 def render(template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """Return the page that a template makes of these values."""
+    """Return a page: a template, filled with the values."""
     return HTMLResponse(_templates.get_template(template).render(values), status_code=status)
 
 
 @contextmanager
 def crm(conn_id: str) -> Iterator[Connection]:
-    """Give a page the CRM for reading.
+    """Yield a connection that reads the CRM.
 
     Raises ConfigurationError, CrmSchemaError, DatabaseUnavailable.
     """

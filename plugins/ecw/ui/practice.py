@@ -1,4 +1,4 @@
-"""The practices that the console shows, and the CRM's side of one of them, over the connections that its DAGs use."""
+"""The practices that the console shows, and the CRM's side of one of them, from the connections that its DAGs use."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ from ecw.settings.practice import DEFAULT_CRM, Practice
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A practice as the console shows it: its code, "" where its connection does not say it, and its configuration.
+    """A practice as the console shows it: its code and its configuration.
 
-    `practice` is None where no connection of this Airflow has the code: rows of such a practice may be in the CRM.
+    `code` is "" if the practice's connection is missing or has no valid address. `practice` is None if no connection of
+    this Airflow has the code; the CRM may still have rows of such a practice.
     """
 
     code: str
     practice: Practice | None
     crm: str = DEFAULT_CRM  # the connection of the CRM that its rows are in
-    suffix: str = ""  # what its DAG ids end with
+    suffix: str = ""  # the end of its DAG ids
 
     def dag_id(self, of: str) -> str:
         """Return the id of one of its DAGs."""
@@ -39,30 +40,30 @@ class Site:
     def required(self) -> Practice:
         """Return the configuration.
 
-        Raises ConfigurationError where no connection of this Airflow is the practice's.
+        Raises ConfigurationError if no connection of this Airflow belongs to the practice.
         """
         if self.practice is None:
             raise ConfigurationError(
-                f"No connection of this Airflow is that of practice {self.code}.",
-                next_step=f"decide for {self.code} in the Airflow that synchronises it, or with `ecw --conn-id`.",
+                f"No connection of this Airflow belongs to the practice {self.code}.",
+                next_step=f"act on {self.code} in the Airflow that synchronises it, or with `ecw --conn-id`.",
             )
         return self.practice
 
 
 @dataclass(frozen=True, slots=True)
 class Sites:
-    """The practices of this Airflow's connections, and where the rows of others are looked for."""
+    """The practices of this Airflow's connections, and the CRM that has the rows of other practices."""
 
     ours: tuple[Site, ...]
 
     @classmethod
     def read(cls) -> Sites:
-        """Return the practices that are configured.  Raises ConfigurationError where a file or a Variable is wrong."""
+        """Return the configured practices.  Raises ConfigurationError if a file or a Variable is wrong."""
         return cls(tuple(Site(code, each, each.crm_connection, each.suffix) for code, each in configured()))
 
     @property
     def codes(self) -> set[str]:
-        """The codes that the connections say."""
+        """The codes of the practices whose connections have one."""
         return {site.code for site in self.ours if site.code}
 
     @property
@@ -71,18 +72,18 @@ class Sites:
         return list(dict.fromkeys(site.crm for site in self.ours))
 
     def other(self, code: str) -> Site:
-        """Return a practice that no connection here has: its rows are looked for in the CRM that practices share.
+        """Return a practice without a connection in this Airflow; its rows are read from the default CRM.
 
-        Its DAGs are those of the one connection that does not say its code, where there is one.
+        If exactly one configured practice has no code, the DAGs of that practice are used.
         """
         crm = DEFAULT_CRM if DEFAULT_CRM in self.crms else self.crms[0]
-        silent = [site for site in self.ours if not site.code]
-        return Site(code, None, crm, silent[0].suffix if len(silent) == 1 else "")
+        without_code = [site for site in self.ours if not site.code]
+        return Site(code, None, crm, without_code[0].suffix if len(without_code) == 1 else "")
 
 
 @contextmanager
 def crm_engine(conn_id: str) -> Iterator[Engine]:
-    """Give an action the CRM's database.
+    """Yield the engine of the CRM's database, for an action.
 
     Raises ConfigurationError, CrmSchemaError, DatabaseUnavailable.
     """
@@ -92,17 +93,17 @@ def crm_engine(conn_id: str) -> Iterator[Engine]:
 
 @contextmanager
 def side_of(site: Site, resource: str = PUSHED) -> Iterator[tuple[CrmSide, str]]:
-    """Give the CRM's side of a practice's resource, and the id of its connection; nothing is called.
+    """Yield the CRM's side of a practice's resource, and the id of the practice's connection; eCW is not called.
 
     Raises ConfigurationError, CrmSchemaError, DatabaseUnavailable.
     """
-    at = site.required()
-    with crm_engine(at.crm_connection) as engine:
-        yield crm_side(engine, PracticeMappings.at(at.connection), resource), at.connection
+    practice = site.required()
+    with crm_engine(practice.crm_connection) as engine:
+        yield crm_side(engine, PracticeMappings.at(practice.connection), resource), practice.connection
 
 
 def mappings_for(site: Site, names: list[str]) -> list[Mapping]:
-    """Return mappings as a practice wants them; as the files say, where no connection here is the practice's.
+    """Return the practice's mappings; the project's mapping files if the practice has no connection here.
 
     Raises MappingError.
     """

@@ -1,4 +1,4 @@
-"""The tab Quality of a run and of a task: what the check found in it."""
+"""The tab Quality of a run and of a task in Airflow: the run's quality report."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ router = APIRouter(dependencies=[READ_ANY])
 
 @router.get("/quality/run")
 def run(mine: Everywhere, run_id: str, task_id: str = "", dag_id: str = "") -> HTMLResponse:
-    """Show what the check found in a run; of one of its tasks, only in the task's resource.
+    """Show the quality report of a run; for a task, only the task's resource.
 
-    Scheduled runs of two practices have one id: the DAG says whose the run is. Without it, those that the user may
-    read are shown.
+    Scheduled runs of two practices have the same id; the DAG id tells them apart. Without a DAG id, the reports of all
+    practices that the user may read are shown.
     """
     resource = task_id.partition(".")[0]
     resource = resource if resource in RESOURCES else ""
     site = mine.of_dag("".join(dag_id.partition("__")[1:])) if dag_id else None
-    found: list[Report] = []
+    shown: list[Report] = []
     for conn_id in [site.crm] if site else mine.crms:
         with crm(conn_id) as connection:
             reports = quality.of_run(connection, run_id, resource or None, practice=(site.code if site else "") or None)
-        found += [report for report in reports if mine.shows(report.practice, conn_id)]
-    return render("quality_run.html", run_id=run_id, resource=resource, reports=found)
+        shown += [report for report in reports if mine.shows(report.practice, conn_id)]
+    return render("quality_run.html", run_id=run_id, resource=resource, reports=shown)

@@ -1,4 +1,4 @@
-"""The console's modules and styles: files of the package, for whoever is logged in."""
+"""The console's modules and styles: files of the package, for every user with a login."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ router = APIRouter(dependencies=[Depends(logged_in)])
 
 @router.get("/static/{path:path}", response_class=Response)
 async def static(path: str, request: Request) -> Response:
-    """Answer with a file; the browser asks each time whether it is still the same."""
+    """Return a file; the browser must revalidate it each time."""
     if not path.endswith((".js", ".css")):
         raise HTTPException(404, "This file does not exist.")
-    answer = await _files.get_response(path, request.scope)
-    answer.headers["Cache-Control"] = "private, no-cache"
-    if path.endswith(".js"):  # whatever the machine's own table of types says
-        answer.headers["Content-Type"] = "text/javascript; charset=utf-8"
-    return answer
+    response = await _files.get_response(path, request.scope)
+    response.headers["Cache-Control"] = "private, no-cache"
+    if path.endswith(".js"):  # the machine's own table of MIME types may have another type
+        response.headers["Content-Type"] = "text/javascript; charset=utf-8"
+    return response

@@ -1,4 +1,4 @@
-"""`ecw init` writes the DAG files and editable copies, and never over an edit."""
+"""`ecw init` writes the DAG files and editable copies, and keeps edited files."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_everything_is_written_and_doing_it_twice_is_doing_it_once(tmp_path: Path) -> None:
+def test_all_files_are_written_and_a_second_time_changes_nothing(tmp_path: Path) -> None:
     assert init(tmp_path).exit_code == 0
     written = contents(tmp_path)
     assert {"ecw_pull.py", "include/mappings/patient.yaml", "include/quality/patient.yaml"} <= set(written)
     assert any(name.startswith("include/mappings/crosswalks/") for name in written)
-    assert init(tmp_path).output.startswith(f"{tmp_path}: 0 files written, {len(written)} were there already.")
+    assert init(tmp_path).output.startswith(f"{tmp_path}: 0 files written, {len(written)} existed already.")
     assert contents(tmp_path) == written
 
 
-def test_an_edit_is_never_overwritten_unless_asked(tmp_path: Path) -> None:
+def test_an_edited_file_is_overwritten_only_with_force(tmp_path: Path) -> None:
     init(tmp_path)
     written = contents(tmp_path)
     (tmp_path / "include/mappings/patient.yaml").write_text("edited")
@@ -41,13 +41,13 @@ def test_an_edit_is_never_overwritten_unless_asked(tmp_path: Path) -> None:
     assert isinstance(refused.exception, ConfigurationError)
     assert "include/mappings/patient.yaml" in refused.exception.what
     assert "--force" in refused.exception.next_step
-    assert contents(tmp_path) == edited, "a refusal writes nothing at all"
-    assert init(tmp_path, "--only", "dags").exit_code == 0, "what was not edited can be written alone"
+    assert contents(tmp_path) == edited, "a refused command writes nothing"
+    assert init(tmp_path, "--only", "dags").exit_code == 0, "files that were not edited can be written alone"
     assert init(tmp_path, "--force").exit_code == 0
     assert contents(tmp_path) == written
 
 
-def test_a_folder_that_may_not_be_written_is_an_error_of_the_packages_own(tmp_path: Path) -> None:
+def test_a_folder_without_write_permission_is_a_configuration_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     refused = init(tmp_path / "file" / "dags")
     assert isinstance(refused.exception, ConfigurationError)
@@ -55,7 +55,7 @@ def test_a_folder_that_may_not_be_written_is_an_error_of_the_packages_own(tmp_pa
 
 @pytest.fixture
 def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let the package look as one installed from a wheel: nothing above it, its own files within it."""
+    """Make the package look like one installed from a wheel, with its own files inside; return the DAGs folder."""
     package = tmp_path / "site-packages" / "ecw"
     source = {kind: project_files.source_of(kind) for kind in project_files.PLACES}
     for kind, folder in source.items():
@@ -72,7 +72,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return dags
 
 
-def test_the_copy_in_the_dags_folder_is_used_and_what_it_lacks_is_the_packages(wheel: Path, tmp_path: Path) -> None:
+def test_files_in_the_dags_folder_replace_those_of_the_package(wheel: Path, tmp_path: Path) -> None:
     carried = tmp_path / "site-packages" / "ecw" / "project"
     assert {path.parent for path in mapping_files()} == {carried / "mappings"}
     assert suite_path("patient") == carried / "quality" / "patient.yaml"

@@ -12,7 +12,7 @@ from ecw.errors import CrmSchemaError
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_it_says_what_it_did_and_the_second_time_that_there_is_nothing_to_do(
+def test_a_migration_reports_its_changes_and_a_second_one_finds_nothing_to_do(
     monkeypatch: pytest.MonkeyPatch, empty_crm_url: str
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_MY_CRM", json.dumps({"conn_type": "generic", "extra": {"url": empty_crm_url}}))
@@ -46,15 +46,15 @@ def columns(url: str, table: str) -> list[str]:
 
 
 def test_sql_is_printed_and_nothing_is_changed(monkeypatch: pytest.MonkeyPatch, empty_crm_url: str) -> None:
-    shown = invoke(monkeypatch, empty_crm_url, "--sql")
-    assert shown.exit_code == 0
-    assert "CREATE TABLE ecw_run" in shown.output
+    printed = invoke(monkeypatch, empty_crm_url, "--sql")
+    assert printed.exit_code == 0
+    assert "CREATE TABLE ecw_run" in printed.output
     assert tables(empty_crm_url) == set()
     invoke(monkeypatch, empty_crm_url)
     assert invoke(monkeypatch, empty_crm_url, "--sql").output.startswith("-- Nothing to do")
 
 
-def test_a_table_of_the_crm_s_own_is_changed_only_when_that_is_asked_for_and_confirmed(
+def test_a_table_of_the_crm_is_changed_only_with_adopt_and_a_confirmation(
     monkeypatch: pytest.MonkeyPatch, empty_crm_url: str
 ) -> None:
     engine = engine_from_url(empty_crm_url)
@@ -77,14 +77,14 @@ def test_going_back_from_the_first_release_is_refused(monkeypatch: pytest.Monkey
     invoke(monkeypatch, empty_crm_url)
     refused = invoke(monkeypatch, empty_crm_url, "--back")
     assert refused.exit_code == 1
-    assert "There is no release to go back to" in str(refused.exception)
+    assert "There is no earlier release to go back to" in str(refused.exception)
     assert invoke(monkeypatch, empty_crm_url, "--back", "--sql").exit_code == 2
 
 
-def test_the_table_that_a_mapping_file_names_is_not_made_beside_it(
+def test_no_second_table_is_made_if_a_mapping_file_names_another_one(
     monkeypatch: pytest.MonkeyPatch, empty_crm_url: str, tmp_path: Path
 ) -> None:
-    """Of a practice's own folder, too: that is where a CRM's table of another name is written."""
+    """The mapping file is in a practice's own folder, which is where a table of another name is named."""
     north = tmp_path / "north"
     north.mkdir()
     written = (ROOT / "include" / "mappings" / "patient.yaml").read_text()

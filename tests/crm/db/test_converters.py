@@ -1,3 +1,5 @@
+"""Values of staged rows are converted to the Python types of the CRM's columns, or refused without being quoted."""
+
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -26,7 +28,9 @@ from ecw.crm.db.converters import Unfit, converter
         (types.Enum("m", "f"), "m", "m"),
     ],
 )
-def test_a_value_that_fits(kind: types.TypeEngine[Any], value: Any, expected: Any) -> None:
+def test_a_value_that_fits_is_converted_to_the_columns_python_type(
+    kind: types.TypeEngine[Any], value: Any, expected: Any
+) -> None:
     fit = converter(kind)
     assert fit is not None
     assert fit(value) == expected
@@ -34,7 +38,7 @@ def test_a_value_that_fits(kind: types.TypeEngine[Any], value: Any, expected: An
 
 
 @pytest.mark.parametrize(
-    ("kind", "value", "why"),
+    ("kind", "value", "reason"),
     [
         (types.Boolean(), "true", "true or false"),
         (types.Integer(), 2**31, "too large"),
@@ -54,19 +58,19 @@ def test_a_value_that_fits(kind: types.TypeEngine[Any], value: Any, expected: An
         (types.Text(), "nul\x00", "cannot store"),
         (types.Text(), "\ud800", "cannot store"),
         (types.Text(), 5, "not text"),
-        (types.Enum("m", "f"), "secret", "one of the column's words"),
+        (types.Enum("m", "f"), "secret", "one of the column's allowed values"),
         (types.Uuid(), "secret", "not a UUID"),
     ],
 )
-def test_a_value_that_does_not_fit_is_refused_without_being_shown(
-    kind: types.TypeEngine[Any], value: Any, why: str
+def test_a_value_that_does_not_fit_is_refused_and_not_quoted(
+    kind: types.TypeEngine[Any], value: Any, reason: str
 ) -> None:
     fit = converter(kind)
     assert fit is not None
-    with pytest.raises(Unfit, match=why) as caught:
+    with pytest.raises(Unfit, match=reason) as caught:
         fit(value)
     assert "secret" not in str(caught.value)
 
 
-def test_a_type_that_we_do_not_fill_has_no_converter() -> None:
+def test_a_type_that_is_not_supported_has_no_converter() -> None:
     assert converter(types.JSON()) is None

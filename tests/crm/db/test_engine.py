@@ -1,3 +1,5 @@
+"""Opening the CRM: connection, driver, TLS, password, rights, and engines that are shared or not."""
+
 import json
 import os
 import re
@@ -37,7 +39,7 @@ def connect(monkeypatch: pytest.MonkeyPatch):
     return set_fields
 
 
-def test_a_url_in_the_extra_is_taken_as_it_is(connect, crm_url: str) -> None:
+def test_a_url_in_the_extra_is_used_unchanged(connect, crm_url: str) -> None:
     connect(conn_type="generic", extra={"url": crm_url})
     engine = by_connection()
     with engine.connect() as connection:
@@ -45,13 +47,16 @@ def test_a_url_in_the_extra_is_taken_as_it_is(connect, crm_url: str) -> None:
     engine.dispose()
 
 
-def test_the_fields_of_airflows_own_connection_types_are_understood(connect, crm_url: str) -> None:
+def test_the_fields_of_airflows_own_connection_types_open_the_crm(connect, crm_url: str) -> None:
     url = make_url(crm_url)
     if url.get_backend_name() == "sqlite":
         connect(conn_type="sqlite", host=url.database)
     else:
         connect(conn_type="postgres", login=url.username, host=url.query["host"], schema=url.database)
-    by_connection().dispose()
+    engine = by_connection()
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM ecw_run")).scalar() == 0
+    engine.dispose()
 
 
 def test_a_database_that_is_not_migrated_is_refused_with_the_command_that_fixes_it(connect, empty_crm_url: str) -> None:
@@ -86,7 +91,7 @@ def test_a_database_of_a_newer_version_is_refused(connect, crm_url: str) -> None
         ({"conn_type": "generic", "extra": {"url": "duckdb:///crm"}}, "'duckdb'"),
     ],
 )
-def test_a_kind_of_database_that_is_not_supported_is_named_with_what_is(
+def test_the_error_about_an_unsupported_database_names_it_and_the_supported_one(
     connect, fields: dict[str, object], name: str
 ) -> None:
     connect(**fields)
@@ -94,20 +99,20 @@ def test_a_kind_of_database_that_is_not_supported_is_named_with_what_is(
         by_connection()
 
 
-def test_a_file_in_a_folder_that_is_not_there(connect, tmp_path) -> None:
+def test_a_sqlite_file_in_a_folder_that_does_not_exist_is_refused(connect, tmp_path) -> None:
     connect(conn_type="sqlite", host=str(tmp_path / "nowhere" / "crm.db"))
     with pytest.raises(ConfigurationError, match=r"SQLITE_CANTOPEN.*folder that exists"):
         by_connection()
 
 
-def test_a_file_that_is_no_database(connect, tmp_path) -> None:
+def test_a_file_that_is_not_a_database_is_refused(connect, tmp_path) -> None:
     (tmp_path / "crm.db").write_text("a letter to the editor, long enough to be read as a header" * 20)
     connect(conn_type="sqlite", host=str(tmp_path / "crm.db"))
     with pytest.raises(ConfigurationError, match="SQLITE_NOTADB"):
         by_connection()
 
 
-def test_a_server_that_does_not_answer_is_worth_another_try_and_keeps_the_password_secret(connect) -> None:
+def test_the_error_about_a_server_that_does_not_answer_is_retryable_and_does_not_quote_the_password(connect) -> None:
     connect(conn_type="postgres", login="crm", password="hunter2", host="127.0.0.1", port=1, schema="crm")
     with pytest.raises(DatabaseUnavailable) as caught:
         by_connection()
@@ -115,23 +120,25 @@ def test_a_server_that_does_not_answer_is_worth_another_try_and_keeps_the_passwo
     assert caught.value.__suppress_context__
 
 
-def test_a_database_that_the_server_does_not_have(connect, postgresql_server: str) -> None:
+def test_a_database_that_the_server_does_not_have_needs_a_person(connect, postgresql_server: str) -> None:
     connect(conn_type="generic", extra={"url": postgresql_server.format("nowhere")})
     with pytest.raises(ConfigurationError, match="refused the user, the password or the database's name"):
         by_connection()
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "message"),
     [
         ({"conn_type": "http", "host": "h"}, "does not say where"),
         ({"conn_type": "sqlite"}, "does not say where"),
         ({"conn_type": "generic", "extra": {"url": "not a url, hunter2"}}, "cannot be read"),
     ],
 )
-def test_a_connection_that_names_no_database_of_the_project(connect, fields: dict[str, object], words: str) -> None:
+def test_a_connection_that_names_no_supported_database_is_refused(
+    connect, fields: dict[str, object], message: str
+) -> None:
     connect(**fields)
-    with pytest.raises(ConfigurationError, match=words) as caught:
+    with pytest.raises(ConfigurationError, match=message) as caught:
         by_connection()
     assert "hunter2" not in str(caught.value)
 
@@ -142,7 +149,7 @@ def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         engine_from_url("postgresql://127.0.0.1/crm")
 
 
-def test_readers_do_not_wait_for_a_writer_and_writers_wait_for_each_other(crm_url: str) -> None:
+def test_a_reader_does_not_wait_for_a_writer(crm_url: str) -> None:
     engine = engine_from_url(crm_url)
     with engine.begin() as writer:
         writer.execute(text("INSERT INTO location (name) VALUES ('half done')"))
@@ -151,8 +158,8 @@ def test_readers_do_not_wait_for_a_writer_and_writers_wait_for_each_other(crm_ur
     engine.dispose()
 
 
-def test_a_new_sqlite_file_that_many_open_at_once_is_busy_for_nobody(tmp_path: Path) -> None:
-    """The busy time-out does not hold for the switch to the write-ahead log."""
+def test_processes_that_open_a_new_sqlite_file_at_once_do_not_fail_with_busy(tmp_path: Path) -> None:
+    """SQLite's busy time-out does not cover the switch to the write-ahead log."""
     program = (
         "import sys; from ecw.crm.db.engine import engine_from_url\n"
         "for line in sys.stdin:\n"
@@ -185,7 +192,9 @@ def test_a_new_sqlite_file_that_many_open_at_once_is_busy_for_nobody(tmp_path: P
         "postgresql://crm@db.example.org:hunter2/crm",
     ],
 )
-def test_a_url_that_its_password_makes_ambiguous_is_refused_with_the_field_for_it(connect, url: str) -> None:
+def test_a_url_that_its_password_makes_ambiguous_is_refused_and_the_error_names_the_password_field(
+    connect, url: str
+) -> None:
     connect(conn_type="generic", extra={"url": url})
     with pytest.raises(ConfigurationError, match="password field") as caught:
         by_connection()
@@ -200,9 +209,9 @@ PASSWORD = "p@ss:w/o?r#d%40[é"
 def test_a_password_of_any_characters_in_the_password_field_reaches_the_server(
     connect, crm_url: str, postgresql_server: str, kind: str
 ) -> None:
-    """Given as Airflow's own fields, or beside a URL without one."""
+    """Test the password beside Airflow's own fields, and beside a URL without a password."""
     url = make_url(crm_url)
-    seen: list[dict[str, object]] = []
+    connect_options: list[dict[str, object]] = []
     bare = f"postgresql://ann@/{url.database}?host={url.query['host']}"
     fields = {
         "fields": {"conn_type": "postgres", "login": "ann", "host": url.query["host"], "schema": url.database},
@@ -213,15 +222,17 @@ def test_a_password_of_any_characters_in_the_password_field_reaches_the_server(
     psql(postgresql_server, "DROP ROLE IF EXISTS ann")
     psql(postgresql_server, "CREATE ROLE ann LOGIN SUPERUSER")
     engine = by_connection()
-    event.listen(engine, "do_connect", lambda dialect, record, arguments, options: seen.append(dict(options)))
+    event.listen(
+        engine, "do_connect", lambda dialect, record, arguments, options: connect_options.append(dict(options))
+    )
     engine.dispose()
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT current_user")) == "ann"
     engine.dispose()
-    assert [options["password"] for options in seen] == [PASSWORD]
+    assert [options["password"] for options in connect_options] == [PASSWORD]
 
 
-def test_a_password_in_a_url_is_masked_and_warned_of(connect, caplog, monkeypatch) -> None:
+def test_a_password_in_a_url_is_masked_and_causes_a_warning(connect, caplog, monkeypatch) -> None:
     url_module._warn_once.cache_clear()
     masked: list[object] = []
     monkeypatch.setattr("airflow.sdk.log.mask_secret", lambda secret, name=None: masked.append(secret))
@@ -246,7 +257,9 @@ def test_a_password_in_a_url_is_masked_and_warned_of(connect, caplog, monkeypatc
         ("postgresql://crm@/crm?host=/run/postgresql", None),
     ],
 )
-def test_tls_is_checked_by_default_away_from_this_machine(monkeypatch, caplog, url: str, mode: str | None) -> None:
+def test_the_certificate_of_a_remote_server_is_verified_by_default(
+    monkeypatch, caplog, url: str, mode: str | None
+) -> None:
     url_module._warn_once.cache_clear()
     for name in ("PGSSLMODE", "PGSSLROOTCERT", "PGHOST"):
         monkeypatch.delenv(name, raising=False)
@@ -254,17 +267,17 @@ def test_tls_is_checked_by_default_away_from_this_machine(monkeypatch, caplog, u
     query = engine_from_url(url).url.query
     assert query.get("sslmode") == mode
     assert (mode in ("verify-full", "verify-ca")) == Path(str(query.get("sslrootcert", "/nonexistent"))).exists()
-    assert ("whoever stands between" in caplog.text) == (mode == "require")
+    assert ("somebody in the network can read" in caplog.text) == (mode == "require")
 
 
-def test_an_sslmode_that_there_is_not_is_named() -> None:
+def test_an_unknown_sslmode_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="sslmode"):
         engine_from_url("postgresql://crm@db.example.org/crm?sslmode=verify_full")
 
 
 @contextmanager
-def speaking(answer: bytes, context: ssl.SSLContext | None = None) -> Iterator[int]:
-    """A server that answers PostgreSQL's request for TLS so, and then shakes hands with its certificate."""
+def tls_server(answer: bytes, context: ssl.SSLContext | None = None) -> Iterator[int]:
+    """Serve one client: send `answer` to PostgreSQL's TLS request, then do the handshake if there is a `context`."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as pool:
 
         def serve() -> None:
@@ -278,15 +291,15 @@ def speaking(answer: bytes, context: ssl.SSLContext | None = None) -> Iterator[i
 
         served = pool.submit(serve)
         yield listener.getsockname()[1]
-        served.result(timeout=10)
+        served.result(timeout=60)
 
 
-def test_a_server_without_tls_or_with_a_strange_certificate_needs_a_person(connect, keys, tmp_path: Path) -> None:
+def test_a_server_without_tls_or_with_an_untrusted_certificate_needs_a_person(connect, keys, tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(self_signed(tmp_path / "certificate.pem"))
     extra = {"sslmode": "verify-full", "sslrootcert": str(self_signed(tmp_path / "other.pem"))}
     for answer, offered in ((b"N", None), (b"S", context)):
-        with speaking(answer, offered) as port:
+        with tls_server(answer, offered) as port:
             connect(conn_type="postgres", login="crm", host="127.0.0.1", port=port, schema="crm", extra=extra)
             with pytest.raises(ConfigurationError, match="TLS") as caught:
                 by_connection()
@@ -294,7 +307,7 @@ def test_a_server_without_tls_or_with_a_strange_certificate_needs_a_person(conne
 
 
 @on_postgresql
-def test_a_database_that_takes_no_writes_is_named(crm_url: str) -> None:
+def test_a_read_only_database_is_reported(crm_url: str) -> None:
     engine = engine_from_url(f"{crm_url}&options=-c%20default_transaction_read_only%3Don")
     with pytest.raises(ConfigurationError, match="takes no writes"):
         QuotaStore(engine).add("T1", 1, "pull", 1)
@@ -302,7 +315,9 @@ def test_a_database_that_takes_no_writes_is_named(crm_url: str) -> None:
 
 
 @on_postgresql
-def test_a_right_that_is_missing_is_named_with_its_table(crm_url: str, postgresql_server: str) -> None:
+def test_the_error_about_a_missing_right_names_the_table_and_a_page_that_exists(
+    crm_url: str, postgresql_server: str
+) -> None:
     psql(postgresql_server, "DROP ROLE IF EXISTS bob")
     psql(postgresql_server, "CREATE ROLE bob LOGIN")
     engine = engine_from_url(crm_url.replace("postgres@", "bob@"))
@@ -313,23 +328,21 @@ def test_a_right_that_is_missing_is_named_with_its_table(crm_url: str, postgresq
     psql(postgresql_server, "DROP ROLE bob")
 
 
-def test_whoever_opens_the_crm_next_compiles_no_statement_again_and_finds_no_connection_open(
-    connect, crm_url: str
-) -> None:
+def test_opening_the_crm_again_reuses_compiled_statements_and_no_connection_stays_open(connect, crm_url: str) -> None:
     connect(conn_type="generic", extra={"url": crm_url, "practice_column": "clinic"})
-    found = []
+    cache_hits = []
     for _ in range(2):
         with open_crm() as engine, reading(engine) as connection:
-            found.append(connection.execute(select(ecw_run.c.run_id).limit(7)).context.cache_hit)
+            cache_hits.append(connection.execute(select(ecw_run.c.run_id).limit(7)).context.cache_hit)
             assert connection.get_execution_options()[PRACTICE_OPTION] == "clinic"
         assert engine.pool.checkedin() == engine.pool.checkedout() == 0
-    assert found == [CacheStats.CACHE_MISS, CacheStats.CACHE_HIT]
+    assert cache_hits == [CacheStats.CACHE_MISS, CacheStats.CACHE_HIT]
     connect(conn_type="generic", extra={"url": crm_url})
     with open_crm() as engine:
-        assert engine.get_execution_options()[PRACTICE_OPTION] is None, "what the connection says is read each time"
+        assert engine.get_execution_options()[PRACTICE_OPTION] is None, "the Airflow connection is read each time"
 
 
-def test_two_who_have_the_crm_open_at_once_share_no_engine(connect, crm_url: str) -> None:
+def test_two_callers_that_have_the_crm_open_at_once_get_different_engines(connect, crm_url: str) -> None:
     connect(conn_type="generic", extra={"url": crm_url})
     with open_crm() as one:
         with open_crm() as other, reading(other) as connection:
@@ -340,7 +353,7 @@ def test_two_who_have_the_crm_open_at_once_share_no_engine(connect, crm_url: str
 
 
 @on_sqlite
-def test_a_database_that_was_replaced_since_is_read_anew(connect, crm_url: str, tmp_path: Path) -> None:
+def test_a_sqlite_file_that_was_replaced_is_opened_again(connect, crm_url: str, tmp_path: Path) -> None:
     file, other = Path(str(make_url(crm_url).database)), tmp_path / "other.db"
     shutil.copyfile(file, other)
     connect(conn_type="generic", extra={"url": crm_url})
@@ -351,27 +364,27 @@ def test_a_database_that_was_replaced_since_is_read_anew(connect, crm_url: str, 
         assert connection.scalar(text("SELECT count(*) FROM ecw_practice")) == 0
 
 
-def test_a_forked_process_opens_connections_of_its_own(crm_url: str) -> None:
+def test_a_forked_process_opens_its_own_connections(crm_url: str) -> None:
     program = """
 import os, sys
 from sqlalchemy import text
 from ecw.crm.db.engine import open_crm, reading
 from ecw.settings.connections import in_terminal
 
-def look():
+def count_runs():
     with in_terminal(), open_crm() as engine, reading(engine) as connection:
         return connection.scalar(text("SELECT count(*) FROM ecw_run"))
 
-assert look() == 0
+assert count_runs() == 0
 child = os.fork()
-found = look()
+number = count_runs()
 if not child:
-    os._exit(found)
-assert os.waitpid(child, 0)[1] == look() == 0
+    os._exit(number)
+assert os.waitpid(child, 0)[1] == count_runs() == 0
 print("both")
 """
-    here = {"AIRFLOW_CONN_CRM_DEFAULT": json.dumps({"conn_type": "generic", "extra": {"url": crm_url}})}
+    crm_connection = {"AIRFLOW_CONN_CRM_DEFAULT": json.dumps({"conn_type": "generic", "extra": {"url": crm_url}})}
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=os.environ | here
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=os.environ | crm_connection
     )
     assert done.stdout == "both\n", done.stderr

@@ -1,4 +1,4 @@
-"""Whatever goes wrong at the CRM's database is one of the project's errors, and its traceback holds no value."""
+"""Every error of the CRM's database becomes one of the project's errors, and no traceback holds a value."""
 
 import logging
 import traceback
@@ -36,53 +36,55 @@ def crm(monkeypatch: pytest.MonkeyPatch, crm_engine: Engine, crm_url: str) -> En
     return crm_engine
 
 
-def twice(connection: Connection) -> None:
+def duplicate_name(connection: Connection) -> None:
     connection.execute(insert(people).values(id=2, name=MARK))
 
 
-def empty(connection: Connection) -> None:
+def null_name(connection: Connection) -> None:
     born = date.fromisoformat("1980-01-02")
     connection.execute(insert(people).values(id=3, name=None, born=born))
 
 
-def unfit(connection: Connection) -> None:
+def wrong_type(connection: Connection) -> None:
     connection.execute(insert(people).values(id=4, name="x", born=MARK))
 
 
-def many(connection: Connection) -> None:
+def duplicate_names_in_one_insert(connection: Connection) -> None:
     connection.execute(insert(people), [{"id": at, "name": MARK} for at in range(5, 8)])
 
 
-def by_text(connection: Connection) -> None:
+def value_in_the_sql(connection: Connection) -> None:
     connection.execute(text(f"INSERT INTO person (id, name) VALUES (9, '{MARK}')"))  # noqa: S608
 
 
-@pytest.mark.parametrize("work", [twice, empty, unfit, many, by_text])
-def test_no_error_quotes_a_row_wherever_it_comes_up(crm: Engine, work: Callable[[Connection], None]) -> None:
-    told: list[BaseException] = []
+@pytest.mark.parametrize(
+    "work", [duplicate_name, null_name, wrong_type, duplicate_names_in_one_insert, value_in_the_sql]
+)
+def test_no_error_quotes_a_row_in_any_thread(crm: Engine, work: Callable[[Connection], None]) -> None:
+    errors: list[BaseException] = []
 
     def in_a_thread(engine: Engine) -> None:
         try:
             with working("The test"), engine.begin() as connection:
                 work(connection)
         except EcwError as error:
-            told.append(error)
+            errors.append(error)
 
     in_a_thread(crm)
     thread = Thread(target=in_a_thread, args=[crm])
     thread.start()
     thread.join()
 
-    assert [isinstance(error, CrmSchemaError) for error in told] == [True, True]
-    assert all(str(error).startswith("The test: ") and "Next (" in str(error) for error in told)
-    for error in told:
+    assert [isinstance(error, CrmSchemaError) for error in errors] == [True, True]
+    assert all(str(error).startswith("The test: ") and "Next (" in str(error) for error in errors)
+    for error in errors:
         lines = "".join(traceback.format_exception(error))
         assert MARK not in lines
         assert "1980" not in lines
 
 
 @on_postgresql
-def test_a_copy_that_is_refused_quotes_no_line(crm: Engine) -> None:
+def test_the_error_of_a_refused_copy_quotes_no_line(crm: Engine) -> None:
     with pytest.raises(CrmSchemaError, match="state 22P02") as error, crm.begin() as connection:
         _copy(connection, people, ["id", "name"], [(11, "fine"), (MARK, MARK)])
     assert MARK not in "".join(traceback.format_exception(error.value))
@@ -103,20 +105,20 @@ def test_a_stored_value_that_python_cannot_read_is_not_quoted(crm: Engine) -> No
 
 
 @pytest.mark.parametrize("kind", [ValueError, KeyError, TypeError, ZeroDivisionError, AttributeError])
-def test_an_error_that_nobody_foresaw_keeps_its_place_and_loses_its_text(crm: Engine, kind: type[Exception]) -> None:
-    with pytest.raises(InternalError, match=rf"{kind.__name__} at test_errors\.py:\d+ ") as error, open_crm():
+def test_an_unexpected_error_keeps_its_line_number_and_loses_its_text(crm: Engine, kind: type[Exception]) -> None:
+    with pytest.raises(InternalError, match=rf"{kind.__name__} at test_errors\.py:\d+; ") as error, open_crm():
         raise kind(MARK)
     lines = "".join(traceback.format_exception(error.value))
     assert MARK not in lines
-    assert "raise kind(MARK" in lines  # where it came up
+    assert "raise kind(MARK" in lines  # the line that raised it
 
 
 @pytest.mark.parametrize("kind", [DatabaseUnavailable, None])
-def test_errors_of_the_project_and_those_that_quote_nothing_pass_as_they_are(crm: Engine, kind: Any) -> None:
+def test_errors_of_the_project_and_os_errors_pass_unchanged(crm: Engine, kind: Any) -> None:
     error = OSError("no such file") if kind is None else kind("The load: gave up.", next_step="try again.")
-    with pytest.raises(type(error)) as found, open_crm():
+    with pytest.raises(type(error)) as raised, open_crm():
         raise error
-    assert found.value is error
+    assert raised.value is error
 
 
 def test_no_row_is_logged_at_debug(crm: Engine, caplog: pytest.LogCaptureFixture) -> None:

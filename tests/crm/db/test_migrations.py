@@ -1,3 +1,5 @@
+"""`migrate` creates the tables and views that the code expects, and leaves the CRM's own tables unchanged."""
+
 import subprocess
 import sys
 
@@ -10,43 +12,43 @@ from ecw.crm.db.tables import metadata
 from ecw.errors import CrmSchemaError
 
 
-def test_the_migrations_make_what_the_queries_expect(empty_crm_url: str) -> None:
+def test_the_migrations_create_the_tables_and_columns_that_the_queries_expect(empty_crm_url: str) -> None:
     engine = engine_from_url(empty_crm_url)
-    assert migrate(engine), "the first migration says what it did"
-    found = inspect(engine)
+    assert migrate(engine), "the first migration reports its changes"
+    inspector = inspect(engine)
     for table in metadata.tables.values():
-        columns = {column["name"]: column for column in found.get_columns(table.name)}
+        columns = {column["name"]: column for column in inspector.get_columns(table.name)}
         assert set(columns) == set(table.columns.keys())
         for column in table.columns:
             assert columns[column.name]["nullable"] == column.nullable, f"{table.name}.{column.name}"
-        assert found.get_pk_constraint(table.name)["constrained_columns"] == [c.name for c in table.primary_key]
+        assert inspector.get_pk_constraint(table.name)["constrained_columns"] == [c.name for c in table.primary_key]
     engine.dispose()
 
 
-def test_migrating_twice_does_nothing_more(empty_crm_url: str) -> None:
+def test_a_second_migration_changes_nothing(empty_crm_url: str) -> None:
     engine = engine_from_url(empty_crm_url)
     migrate(engine)
     assert migrate(engine) == []
     engine.dispose()
 
 
-def test_a_table_of_the_crm_is_left_as_it_is(empty_crm_url: str) -> None:
+def test_a_table_or_view_of_the_crm_is_left_unchanged(empty_crm_url: str) -> None:
     engine = engine_from_url(empty_crm_url)
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE practitioner (id INTEGER PRIMARY KEY, surname TEXT)"))
         connection.execute(text("CREATE VIEW location_options AS SELECT 1 AS id"))
-    done = migrate(engine)
-    assert "left the table practitioner as it is: it is the CRM's own." in done
+    messages = migrate(engine)
+    assert "left the table practitioner as it is: it is the CRM's own." in messages
     assert (
         "made no view practitioner_options: the table practitioner has no "
-        "active, ecw_id, first_name, last_name, name_text." in done
+        "active, ecw_id, first_name, last_name, name_text." in messages
     )
-    assert "left location_options as it is: it is the CRM's own." in done
+    assert "left location_options as it is: it is the CRM's own." in messages
     assert [column["name"] for column in inspect(engine).get_columns("practitioner")] == ["id", "surname"]
     engine.dispose()
 
 
-def test_the_views_offer_what_the_dropdowns_show(crm_engine: Engine) -> None:
+def test_the_option_views_return_the_label_and_state_of_each_dropdown_entry(crm_engine: Engine) -> None:
     with crm_engine.begin() as connection:
         for statement in (
             "INSERT INTO practitioner (ecw_id, last_name, first_name, active) VALUES ('p1', 'Reyes', 'Ana', true)",
@@ -64,7 +66,7 @@ def test_the_views_offer_what_the_dropdowns_show(crm_engine: Engine) -> None:
     assert [tuple(row) for row in locations] == [("Main Street", True), ("l2", False), ("Mobile unit", True)]
 
 
-def test_a_table_without_the_practice_s_column_has_its_options_all_the_same(empty_crm_url: str) -> None:
+def test_the_option_view_of_a_table_without_a_practice_column_has_no_practice(empty_crm_url: str) -> None:
     engine = engine_from_url(empty_crm_url)
     with engine.begin() as connection:
         columns = "ecw_id TEXT, active BOOLEAN, name TEXT, description TEXT"
@@ -77,8 +79,8 @@ def test_a_table_without_the_practice_s_column_has_its_options_all_the_same(empt
     engine.dispose()
 
 
-def test_a_table_that_the_mapping_files_name_otherwise_is_not_made(empty_crm_url: str) -> None:
-    """The keys beside references have its key's type, and the options come from it."""
+def test_no_table_is_created_when_the_mapping_files_name_a_table_of_the_crm(empty_crm_url: str) -> None:
+    """The key columns beside references have the type of that table's key, and the options view selects from it."""
     engine = engine_from_url(empty_crm_url)
     schema = "crm." if engine.dialect.name == "postgresql" else ""
     uuid = "uuid" if schema else "CHAR(32)"
@@ -91,8 +93,8 @@ def test_a_table_that_the_mapping_files_name_otherwise_is_not_made(empty_crm_url
         connection.execute(text(f"CREATE TABLE {tables['location']} ({site})"))
         row = "VALUES (7, 'l1', true, 'Annex', NULL, 'A')"
         connection.execute(text(f"INSERT INTO {tables['location']} {row}"))
-    done = migrate(engine, tables=tables)
-    assert f"made no table patient: the mapping files name {tables['patient']}, which is the CRM's own." in done
+    messages = migrate(engine, tables=tables)
+    assert f"made no table patient: the mapping files name {tables['patient']}, which is the CRM's own." in messages
     made = set(inspect(engine).get_table_names())
     assert {"patient", "location"} & made == set()
     assert {"insurance", "encounter", "practitioner", "vob_request", "ecw_run"} <= made
@@ -105,7 +107,7 @@ def test_a_table_that_the_mapping_files_name_otherwise_is_not_made(empty_crm_url
     engine.dispose()
 
 
-def test_a_table_that_the_mapping_files_name_and_nobody_made_ends_the_migration(empty_crm_url: str) -> None:
+def test_a_table_that_the_mapping_files_name_and_the_crm_lacks_fails_the_migration(empty_crm_url: str) -> None:
     engine = engine_from_url(empty_crm_url)
     with pytest.raises(CrmSchemaError, match=r"put each patient into the table person.*has no table person"):
         migrate(engine, tables={"patient": "person"})
@@ -113,7 +115,7 @@ def test_a_table_that_the_mapping_files_name_and_nobody_made_ends_the_migration(
     engine.dispose()
 
 
-def test_a_migration_that_fails_leaves_nothing_behind(empty_crm_url: str) -> None:
+def test_a_migration_that_fails_leaves_no_tables(empty_crm_url: str) -> None:
     engine = engine_from_url(empty_crm_url)
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE ecw_reject (mine TEXT)"))
@@ -123,7 +125,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_crm_url: str) -> Non
     engine.dispose()
 
 
-def test_two_processes_that_migrate_at_once_do_it_once(empty_crm_url: str) -> None:
+def test_processes_that_migrate_at_once_do_it_once(empty_crm_url: str) -> None:
     script = (
         "import sys; from ecw.crm.db.engine import engine_from_url; from ecw.crm.db.migrations import migrate;"
         "engine = engine_from_url(sys.argv[1]); print('ready', flush=True); sys.stdin.readline();"
@@ -142,6 +144,6 @@ def test_two_processes_that_migrate_at_once_do_it_once(empty_crm_url: str) -> No
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    answers = [int(process.communicate(timeout=600)[0]) for process in processes]
-    assert sorted(answers)[:2] == [0, 0]
-    assert max(answers) > 0
+    message_counts = [int(process.communicate(timeout=600)[0]) for process in processes]
+    assert sorted(message_counts)[:2] == [0, 0]
+    assert max(message_counts) > 0

@@ -1,4 +1,4 @@
-"""The files of a SQLite database are their owner's alone, whatever the umask, those that are spilled too."""
+"""Only the owner can read the files of a SQLite database, spilled ones too, whatever the umask."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_new_database_its_log_and_its_index_are_private(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
-def test_what_is_spilled_lies_in_the_databases_own_folder(tmp_path: Path) -> None:
+def test_spilled_files_are_private_and_in_the_databases_own_folder(tmp_path: Path) -> None:
     engine = engine_from_url(f"sqlite:///{tmp_path / 'crm.db'}")
     with engine.begin() as connection:
         connection.execute(text("PRAGMA cache_size = 10"))
@@ -62,7 +62,7 @@ def _target(link: Path) -> str:
         return ""
 
 
-def test_a_database_that_is_there_keeps_the_mode_that_its_owner_gave_it(tmp_path: Path) -> None:
+def test_an_existing_database_keeps_the_mode_that_its_owner_set(tmp_path: Path) -> None:
     path = tmp_path / "crm.db"
     path.touch(0o660)
     engine = engine_from_url(f"sqlite:///{path}")
@@ -72,7 +72,7 @@ def test_a_database_that_is_there_keeps_the_mode_that_its_owner_gave_it(tmp_path
     assert mode(path) == 0o660
 
 
-def test_no_file_is_made_where_a_folder_is_missing(tmp_path: Path) -> None:
+def test_a_missing_folder_is_not_created(tmp_path: Path) -> None:
     engine = engine_from_url(f"sqlite:///{tmp_path}/nowhere/crm.db")
     with pytest.raises(Exception, match="CANTOPEN"), reading(engine) as connection:
         connection.execute(text("SELECT 1"))

@@ -1,5 +1,5 @@
-"""The tables that CRMs really have, on PostgreSQL: each kind works, or is found before the first call to eCW, with the
-column, the cause and the SQL that repairs it."""
+"""Kinds of tables that real CRMs have, on PostgreSQL: each kind works, or is reported before the first call to eCW with
+the column, the cause and the SQL that repairs it."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ PLAIN = {
 
 @dataclass(frozen=True)
 class Case:
-    """One kind of table: statements before it, its columns where they differ from PLAIN (None: without it), statements
-    after it, and its name."""
+    """One kind of table: the statements to run before it, the columns that differ from PLAIN (None: no such column),
+    the statements to run after it, and its name."""
 
     before: tuple[str, ...] = ()
     columns: tuple[tuple[str, str | None], ...] = ()
@@ -65,8 +65,8 @@ def case(*, before: str = "", after: str = "", table: str = "mine", **columns: s
     return Case(split[0], tuple(columns.items()), split[1], table)
 
 
-def of_name(mapping: Mapping, name: str) -> Mapping:
-    """Return the mapping of another table."""
+def with_table(mapping: Mapping, name: str) -> Mapping:
+    """Return the mapping, for another table."""
     return replace(mapping, table=name)
 
 
@@ -86,11 +86,11 @@ def pulled(engine: Engine, mapping: Mapping, rows: list[dict[str, Any]], run: st
 
 
 def outgoing(engine: Engine, mapping: Mapping) -> list[str]:
-    """Return the CRM ids of those whom a push would take."""
+    """Return the CRM ids of the patients that a push would select."""
     return list(outbox(CrmSide(engine, "P1", mapping)))
 
 
-def held(engine: Engine, mapping: Mapping) -> list[dict[str, Any]]:
+def stored_rows(engine: Engine, mapping: Mapping) -> list[dict[str, Any]]:
     with reading(engine) as connection:
         target = find(connection, mapped_of(mapping))
         columns = target.columns.values()
@@ -109,7 +109,7 @@ WORKING = {
         before="CREATE SEQUENCE numbers", id="varchar(8) PRIMARY KEY DEFAULT 'P' || nextval('numbers')"
     ),
     "a key of fixed length": case(id="char(36) PRIMARY KEY"),
-    "a sequence that nobody owns": case(
+    "a sequence that no column owns": case(
         before="CREATE SEQUENCE numbers", id="integer PRIMARY KEY DEFAULT nextval('numbers')"
     ),
     "a key of a domain": case(
@@ -149,10 +149,10 @@ WORKING = {
         shown="text GENERATED ALWAYS AS (upper(last_name)) STORED", soft="text GENERATED ALWAYS AS (last_name) VIRTUAL"
     ),
     "an identity that no mapping fills": case(id="uuid PRIMARY KEY", number="int GENERATED ALWAYS AS IDENTITY"),
-    "what must be filled has a default": case(
+    "NOT NULL columns with defaults": case(
         owner="text NOT NULL DEFAULT current_user", made="timestamptz NOT NULL DEFAULT now()"
     ),
-    "what must be filled a trigger fills": case(
+    "a NOT NULL column that a trigger fills": case(
         before="CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN NEW.owner := 'me'; RETURN NEW; END $$",
         owner="text NOT NULL",
@@ -165,20 +165,20 @@ WORKING = {
     "a check that the values pass": case(sex="text CHECK (sex IN ('M', 'F') AND sex <> ':values')"),
     "a partial unique index": case(after="CREATE UNIQUE INDEX ON mine (ecw_id) WHERE ecw_id IS NOT NULL"),
     "a deferrable unique constraint": case(ecw_id="varchar(64) UNIQUE DEFERRABLE INITIALLY DEFERRED"),
-    "policies that do not hold for the user": case(after="ALTER TABLE mine ENABLE ROW LEVEL SECURITY"),
+    "row-level security that does not apply to the user": case(after="ALTER TABLE mine ENABLE ROW LEVEL SECURITY"),
     "inheritance": case(after="CREATE TABLE mine_archive () INHERITS (mine)"),
 }
 
 
-def names(found: Case) -> str:
-    return found.table.replace('"', "")
+def table_name(made: Case) -> str:
+    return made.table.replace('"', "")
 
 
 @pytest.mark.parametrize("kind", WORKING)
-def test_a_kind_that_works(crm_engine: Engine, mapping: Mapping, kind: str) -> None:
-    """Pull, pull again, pull a change, and push: each does its work, and nothing waits that nobody asked for."""
+def test_a_supported_kind_of_table_is_pulled_and_pushed(crm_engine: Engine, mapping: Mapping, kind: str) -> None:
+    """A pull inserts, a second one changes nothing, a change updates, and only a CRM edit is selected for the push."""
     WORKING[kind].make(crm_engine)
-    mapping = of_name(mapping, names(WORKING[kind]))
+    mapping = with_table(mapping, table_name(WORKING[kind]))
     with reading(crm_engine) as connection:
         assert table_problems(connection, mapping) == []
         require_tables(connection, [mapping])
@@ -188,7 +188,7 @@ def test_a_kind_that_works(crm_engine: Engine, mapping: Mapping, kind: str) -> N
     assert pulled(crm_engine, mapping, first, "r2") == Counts(fetched=2, unchanged=2)
     change = [a_patient("a", 11, last_name="Ruiz", sex="M", active=False)]
     assert pulled(crm_engine, mapping, change, "r3") == Counts(fetched=1, updated=1)
-    rows = held(crm_engine, mapping)
+    rows = stored_rows(crm_engine, mapping)
     assert sorted(
         (row["ecw_id"].strip(), row["last_name"].strip(), row["sex"], bool(row["active"]), row["dob"]) for row in rows
     ) == [
@@ -220,13 +220,17 @@ REFUSED: dict[str, tuple[Case, str, str]] = {
     "a text key that is too short": (case(id="varchar(10) PRIMARY KEY"), "id", "too short"),
     "a column that is missing": (case(dob=None), "dob", "no such column"),
     "a column of other capitals": (case(dob=None, **{'"Dob"': "date"}), "dob", "did you mean 'Dob'"),
-    "a column that must be filled": (case(owner="text NOT NULL"), "owner", "must be filled"),
+    "a column that must be filled": (
+        case(owner="text NOT NULL"),
+        "owner",
+        "it is NOT NULL, and the mapping does not fill it",
+    ),
     "a domain that must be filled": (
         case(before="CREATE DOMAIN filled AS text NOT NULL", owner="filled"),
         "owner",
-        "must be filled",
+        "it is NOT NULL, and the mapping does not fill it",
     ),
-    "a mapped column that must be filled": (case(dob="date NOT NULL"), "dob", "does not take an empty value"),
+    "a mapped column that must be filled": (case(dob="date NOT NULL"), "dob", "does not require a value"),
     "a computed column": (
         case(dob="date GENERATED ALWAYS AS ('1980-01-01'::date) STORED"),
         "dob",
@@ -235,17 +239,17 @@ REFUSED: dict[str, tuple[Case, str, str]] = {
     "char(1) for true and false": (case(active="char(1)"), "active", "does not fit into the table's CHAR(1)"),
     "an array": (case(last_name="text[]"), "last_name", "TEXT[]"),
     "json": (case(last_name="jsonb"), "last_name", "JSONB"),
-    "a type that nobody knows": (
+    "an unknown type": (
         case(before="CREATE TYPE pair AS (a int)", last_name="pair"),
         "last_name",
         "unknown type",
     ),
-    "an enum without one of the words": (
+    "an enum without one of the values": (
         case(before="""CREATE SCHEMA crm;;CREATE TYPE crm."Sex" AS ENUM ('M')""", sex='crm."Sex"'),
         "sex",
         "lacks values of the crosswalk sex: F",
     ),
-    "a list without one of the words": (
+    "a foreign key to a list without one of the values": (
         case(
             before="CREATE TABLE sexes (code text PRIMARY KEY);;INSERT INTO sexes VALUES ('M')",
             sex="text REFERENCES sexes",
@@ -253,12 +257,12 @@ REFUSED: dict[str, tuple[Case, str, str]] = {
         "sex",
         "are not in sexes, to which its foreign key mine_sex_fkey refers: F",
     ),
-    "a check that a word breaks": (
+    "a check that a value breaks": (
         case(sex="text CHECK (sex IN ('M', 'W'))"),
         "sex",
         "break its constraint mine_sex_check: F",
     ),
-    "a domain that a word breaks": (
+    "a domain that a value breaks": (
         case(before="CREATE DOMAIN sexes AS text CHECK (value IN ('M', 'W'))", sex="sexes"),
         "sex",
         "rules of its domain sexes: F",
@@ -289,12 +293,12 @@ REFUSED: dict[str, tuple[Case, str, str]] = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_a_kind_that_is_found_before_the_run_and_repaired_by_the_sql_it_shows(
+def test_an_unsupported_kind_of_table_is_reported_before_the_run_and_the_sql_in_the_report_repairs_it(
     crm_engine: Engine, mapping: Mapping, kind: str
 ) -> None:
     made, column, cause = REFUSED[kind]
     made.make(crm_engine)
-    mapping = of_name(mapping, "seen" if "seen" in str(made.after) else names(made))
+    mapping = with_table(mapping, "seen" if "seen" in str(made.after) else table_name(made))
     with crm_engine.begin() as connection:
         (problem,) = table_problems(connection, mapping)
         assert problem.startswith(f"{mapping.file}:")
@@ -304,19 +308,19 @@ def test_a_kind_that_is_found_before_the_run_and_repaired_by_the_sql_it_shows(
             require_tables(connection, [mapping])
         _, _, repair = problem.partition("; repair: ")
         if not repair:
-            assert any(word in kind for word in ("view", "domain that a word breaks", "knows"))
+            assert any(name in kind for name in ("view", "domain that a value breaks", "unknown type"))
             return
         connection.exec_driver_sql(repair.replace("%", "%%"))
         assert table_problems(connection, mapping) == []
     assert pulled(crm_engine, mapping, [a_patient("a"), a_patient("b", sex="M")]).inserted == 2
 
 
-def test_a_missing_table_is_found_with_the_name_that_was_meant(crm_engine: Engine, mapping: Mapping) -> None:
+def test_the_report_of_a_missing_table_suggests_a_similar_name(crm_engine: Engine, mapping: Mapping) -> None:
     case(table='"Mine"').make(crm_engine)
     with reading(crm_engine) as connection:
         (problem,) = table_problems(connection, mapping)
         assert "no table mine; did you mean Mine?" in problem
-        (problem,) = table_problems(connection, of_name(mapping, "crm.mine"))
+        (problem,) = table_problems(connection, with_table(mapping, "crm.mine"))
         assert "nor a schema crm" in problem
 
 
@@ -326,9 +330,9 @@ RIGHTS = {
         "REVOKE UPDATE ON mine FROM {user};;GRANT UPDATE (dob) ON mine TO {user}",
         "lacks a right on the table mine: UPDATE",
     ),
-    "no right to number rows": (
+    "no right on the sequence": (
         "REVOKE ALL ON SEQUENCE mine_id_seq FROM {user}",
-        "may not number rows by public.mine_id_seq",
+        "may not use the sequence public.mine_id_seq",
     ),
     "no right on the bookkeeping": (
         "REVOKE INSERT, DELETE ON ecw_link, ecw_run FROM {user}",
@@ -336,13 +340,15 @@ RIGHTS = {
     ),
     "row-level security": (
         "ALTER TABLE mine ENABLE ROW LEVEL SECURITY;;CREATE POLICY actives ON mine USING (active)",
-        "row-level security of the table mine holds for {user}",
+        "row-level security of the table mine applies to {user}",
     ),
 }
 
 
 @pytest.mark.parametrize("kind", RIGHTS)
-def test_a_right_that_is_missing_is_found_before_the_run(crm_engine: Engine, mapping: Mapping, kind: str) -> None:
+def test_a_missing_right_is_reported_before_the_run_and_the_sql_in_the_report_grants_it(
+    crm_engine: Engine, mapping: Mapping, kind: str
+) -> None:
     case().make(crm_engine)
     user = f"clerk_{crm_engine.url.database}"
     with crm_engine.begin() as connection:
@@ -370,7 +376,7 @@ def test_a_right_that_is_missing_is_found_before_the_run(crm_engine: Engine, map
             connection.exec_driver_sql(f"DROP ROLE {user}")
 
 
-# The extension's own statements, with functions in SQL in place of C: it is not in the test's PostgreSQL.
+# The statements of the extension citext, with SQL functions in place of C: the test's PostgreSQL lacks the extension.
 CITEXT = (
     "CREATE TYPE citext",
     "CREATE FUNCTION citextin(cstring) RETURNS citext AS 'textin' LANGUAGE internal IMMUTABLE STRICT",
@@ -386,18 +392,18 @@ CITEXT = (
 
 
 @pytest.mark.parametrize("kind", ["text", "citext"])
-def test_text_that_ignores_capitals_is_merged_as_text_is(crm_engine: Engine, mapping: Mapping, kind: str) -> None:
-    """A name in other capitals is another spelling: both sides keep theirs, that is agreed, and nothing is pushed."""
+def test_case_insensitive_text_is_merged_like_text(crm_engine: Engine, mapping: Mapping, kind: str) -> None:
+    """A name in other capitals is another spelling: each side keeps its own, and nothing is pushed."""
     case(before=";;".join(CITEXT), last_name=kind).make(crm_engine)
     assert pulled(crm_engine, mapping, [a_patient("a", last_name="REYES")]) == Counts(fetched=1, inserted=1)
     assert pulled(crm_engine, mapping, [a_patient("a", 11)], "r2") == Counts(fetched=1, unchanged=1)
     assert pulled(crm_engine, mapping, [a_patient("a", 12, last_name="Ng")], "r3") == Counts(fetched=1, updated=1)
-    assert [row["last_name"] for row in held(crm_engine, mapping)] == ["Ng"]
+    assert [row["last_name"] for row in stored_rows(crm_engine, mapping)] == ["Ng"]
     assert outgoing(crm_engine, mapping) == []
 
 
-def test_a_key_that_must_be_filled_is_filled_with_the_row(crm_engine: Engine) -> None:
-    """Where the reference is required its record is here, and where it changes the key does, too."""
+def test_a_not_null_foreign_key_is_filled_when_the_row_is_inserted(crm_engine: Engine) -> None:
+    """A row whose required reference is missing is rejected; a row whose reference changes gets the new key."""
     with crm_engine.begin() as connection:
         connection.exec_driver_sql(
             "CREATE TABLE visit (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, ecw_id varchar(64), "
@@ -409,17 +415,19 @@ def test_a_key_that_must_be_filled_is_filled_with_the_row(crm_engine: Engine) ->
         references=frozenset({"patient"}),
         required_references=frozenset({"patient"}),
     )
-    people = [a_line(one, last_name=one) for one in ("p1", "p2")]
-    load(crm_engine, people, run=a_run("r1"), mapped=patient, resource="patient")
-    visits = [a_line("v1", patient="Patient/p1"), a_line("v2", patient="Patient/nobody")]
-    found = load(crm_engine, visits, run=a_run("r1"), mapped=visit, resource="encounter")
-    assert found == Counts(fetched=2, rejected=1, inserted=1)
-    load(crm_engine, [a_line("v1", 11, patient="Patient/p2")], run=a_run("r2"), mapped=visit, resource="encounter")
+    patients = [a_staged_row(one, last_name=one) for one in ("p1", "p2")]
+    load(crm_engine, patients, run=a_run("r1"), mapped=patient, resource="patient")
+    visits = [a_staged_row("v1", patient="Patient/p1"), a_staged_row("v2", patient="Patient/nobody")]
+    counts = load(crm_engine, visits, run=a_run("r1"), mapped=visit, resource="encounter")
+    assert counts == Counts(fetched=2, rejected=1, inserted=1)
+    load(
+        crm_engine, [a_staged_row("v1", 11, patient="Patient/p2")], run=a_run("r2"), mapped=visit, resource="encounter"
+    )
     with reading(crm_engine) as connection:
         query = "SELECT p.ecw_id FROM visit v JOIN patient p ON p.id = v.patient_id"
         assert connection.scalars(text(query)).all() == ["p2"]
 
 
-def a_line(ecw_id: str, hour: int = 10, **values: str) -> dict[str, Any]:
+def a_staged_row(ecw_id: str, hour: int = 10, **values: str) -> dict[str, Any]:
     row = {"ecw_id": ecw_id, **values}
     return {"ecw_id": ecw_id, "version": f"2026-11-22T{hour:02}:00:00+00:00", "hash": repr(row), "row": row}

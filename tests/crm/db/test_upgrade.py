@@ -1,4 +1,5 @@
-"""From one release to the next and back, on rows that are there; `--sql`; a newer database; two at once; rights."""
+"""Upgrade to the next release and downgrade, with existing rows; `--sql`; a newer database; two migrations at once;
+missing rights."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from ecw.errors import ConfigurationError, CrmSchemaError, DatabaseUnavailable
 from tests.fixtures.crm import on_postgresql
 
 NEXT = '''
-"""The next release adds a column, and fills it from what is there."""
+"""The next release adds a column, and fills it from the existing rows."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -31,7 +32,7 @@ def upgrade():
     op.add_column("ecw_cursor", sa.Column("colour", sa.String(16)))
     op.execute("UPDATE ecw_cursor SET colour = 'of ' || resource")
 '''
-BACK = """
+DOWNGRADE = """
 
 def downgrade():
     op.drop_column("ecw_cursor", "colour")
@@ -45,9 +46,9 @@ def engine(empty_crm_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def next_release(folder: Path, *, back: str = BACK, more: str = "") -> tuple[str, ...]:
-    """Return the folders of migrations as the release after this one would have them."""
-    (folder / "v9999_next.py").write_text(NEXT.format(before=migrations.newest(), more=more) + back)
+def next_release(folder: Path, *, downgrade: str = DOWNGRADE, more: str = "") -> tuple[str, ...]:
+    """Return the folders of migrations of a release after this one."""
+    (folder / "v9999_next.py").write_text(NEXT.format(before=migrations.newest(), more=more) + downgrade)
     return (*VERSIONS, str(folder))
 
 
@@ -63,7 +64,7 @@ def cursors(engine: Engine) -> list[dict[str, object]]:
         return [dict(row) for row in connection.execute(text("SELECT * FROM ecw_cursor")).mappings()]
 
 
-def test_the_next_release_upgrades_what_is_there_and_goes_back(engine: Engine, tmp_path: Path) -> None:
+def test_the_next_release_upgrades_existing_rows_and_can_be_taken_back(engine: Engine, tmp_path: Path) -> None:
     migrate(engine)
     a_cursor(engine)
     before = cursors(engine)
@@ -79,16 +80,16 @@ def test_the_next_release_upgrades_what_is_there_and_goes_back(engine: Engine, t
 
 
 @pytest.mark.parametrize(
-    ("back", "more", "reason"),
+    ("downgrade", "more", "reason"),
     [
-        ("", "", "its migration has no way back"),
-        (BACK, 'not_reversible = "it drops what old code needs"', "it drops what old code needs"),
+        ("", "", "its migration has no downgrade"),
+        (DOWNGRADE, 'not_reversible = "it drops what old code needs"', "it drops what old code needs"),
     ],
 )
-def test_a_release_that_cannot_be_taken_back_says_why(
-    engine: Engine, tmp_path: Path, back: str, more: str, reason: str
+def test_the_error_about_a_release_that_cannot_be_taken_back_gives_the_reason(
+    engine: Engine, tmp_path: Path, downgrade: str, more: str, reason: str
 ) -> None:
-    releases = next_release(tmp_path, back=back, more=more)
+    releases = next_release(tmp_path, downgrade=downgrade, more=more)
     migrate(engine, releases)
     with pytest.raises(CrmSchemaError, match=reason):
         migrate_back(engine, releases)
@@ -96,8 +97,8 @@ def test_a_release_that_cannot_be_taken_back_says_why(
         assert version(connection) == "9999"
 
 
-def test_the_first_release_has_none_to_go_back_to(engine: Engine) -> None:
-    with pytest.raises(CrmSchemaError, match="has none of our tables"):
+def test_the_first_release_cannot_be_taken_back(engine: Engine) -> None:
+    with pytest.raises(CrmSchemaError, match="has none of the project's tables"):
         migrate_back(engine)
     migrate(engine)
     with pytest.raises(CrmSchemaError, match="the first release"):
@@ -106,19 +107,19 @@ def test_the_first_release_has_none_to_go_back_to(engine: Engine) -> None:
 
 def test_an_older_release_does_not_touch_a_newer_database(engine: Engine, tmp_path: Path) -> None:
     migrate(engine, next_release(tmp_path))
-    for does in (migrate, sql, migrate_back):
-        with pytest.raises(CrmSchemaError, match="which this code does not know"):
-            does(engine)
+    for command in (migrate, sql, migrate_back):
+        with pytest.raises(CrmSchemaError, match="which this code does not have"):
+            command(engine)
 
 
 def schema(engine: Engine) -> dict[str, object]:
-    found = inspect(engine)
+    inspector = inspect(engine)
     tables = {
         name: (
-            [(column["name"], str(column["type"]), column["nullable"]) for column in found.get_columns(name)],
-            sorted(str(index["name"]) for index in found.get_indexes(name)),
+            [(column["name"], str(column["type"]), column["nullable"]) for column in inspector.get_columns(name)],
+            sorted(str(index["name"]) for index in inspector.get_indexes(name)),
         )
-        for name in [*found.get_table_names(), *found.get_view_names()]
+        for name in [*inspector.get_table_names(), *inspector.get_view_names()]
     }
     with engine.connect() as connection:
         triggers = (
@@ -146,14 +147,14 @@ def run_script(engine: Engine, script: str) -> None:
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_the_sql_for_an_administrator_makes_what_migrate_makes(engine: Engine, own: bool) -> None:
-    """Also beside a table of the CRM's own, which both leave as it is."""
+def test_the_sql_for_an_administrator_creates_the_same_schema_as_migrate(engine: Engine, own: bool) -> None:
+    """Test also with a table of the CRM's own, which both leave unchanged."""
     if own:
         with engine.begin() as connection:
             connection.execute(text("CREATE TABLE practitioner (id INTEGER PRIMARY KEY, surname TEXT)"))
     before = schema(engine)
     script = sql(engine)
-    assert schema(engine) == before, "nothing is changed by looking"
+    assert schema(engine) == before, "printing the SQL changes nothing"
     run_script(engine, script)
     by_hand = schema(engine)
     assert sql(engine) == ""
@@ -172,7 +173,9 @@ def test_the_sql_for_an_administrator_makes_what_migrate_makes(engine: Engine, o
 
 
 @on_postgresql
-def test_a_migration_that_does_not_end_is_named(crm_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_that_waits_too_long_for_another_one_fails(
+    crm_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(migrations, "WAIT", 0)
     with crm_engine.begin() as other:
         other.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": migrations._LOCK})
@@ -182,7 +185,9 @@ def test_a_migration_that_does_not_end_is_named(crm_engine: Engine, monkeypatch:
 
 
 @on_postgresql
-def test_a_user_who_may_not_create_tables_is_reported_whom_to_ask(crm_engine: Engine, crm_url: str) -> None:
+def test_the_error_about_a_user_who_may_not_create_tables_names_the_sql_option(
+    crm_engine: Engine, crm_url: str
+) -> None:
     user = f"reader_{crm_engine.url.database}"
     with crm_engine.begin() as connection:
         connection.exec_driver_sql(f"CREATE ROLE {user} LOGIN")
@@ -198,7 +203,7 @@ def test_a_user_who_may_not_create_tables_is_reported_whom_to_ask(crm_engine: En
             connection.exec_driver_sql(f"DROP ROLE {user}")
 
 
-def test_a_table_of_the_crm_without_a_key_is_named_before_anything_is_made(engine: Engine) -> None:
+def test_a_table_of_the_crm_without_a_single_key_is_refused_before_any_table_is_created(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE location (site TEXT, tenant TEXT, PRIMARY KEY (site, tenant))"))
     with pytest.raises(CrmSchemaError, match="location has no key of one column"):

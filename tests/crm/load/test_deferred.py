@@ -1,4 +1,4 @@
-"""Rows that wait for another record: they are kept, told, and come in by themselves."""
+"""A row whose required reference is missing is deferred: it is kept, reported, and loaded once that record is there."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def load(
     return load_rows(engine, a_run(run_id), batch, mapped, rows, rejects, source="extract.ndjson.gz", **more)
 
 
-def somebody(engine: Engine, ecw_id: str = "a", run_id: str = "p") -> None:
+def load_patient(engine: Engine, ecw_id: str = "a", run_id: str = "p") -> None:
     load(engine, PATIENT, a_row(ecw_id) | {"row": {"ecw_id": ecw_id, "last_name": "Reyes"}}, run_id=run_id)
 
 
@@ -52,116 +52,118 @@ def table(engine: Engine, name: str, **where: str) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(select(metadata.tables[name]).filter_by(**where)).mappings()]
 
 
-def encounters(engine: Engine) -> dict[str, str]:
+def patients_by_encounter(engine: Engine) -> dict[str, str]:
     with reading(engine) as connection:
         query = "SELECT e.ecw_id, p.last_name FROM encounter e JOIN patient p ON p.id = e.patient_id"
         return dict(connection.execute(text(query)).all())  # type: ignore[arg-type]  # rows of two
 
 
-def test_a_row_waits_for_its_patient_and_is_loaded_with_it(crm_engine: Engine) -> None:
-    somebody(crm_engine, "b")
+def test_a_row_without_its_patient_is_deferred_and_loaded_after_the_patient(crm_engine: Engine) -> None:
+    load_patient(crm_engine, "b")
     numbers = load(crm_engine, ENCOUNTER, visit("v1"), visit("v2", "Patient/b"), run_id="r1")
     assert numbers == Counts(fetched=2, rejected=1, inserted=1)
-    assert encounters(crm_engine) == {"v2": "Reyes"}
+    assert patients_by_encounter(crm_engine) == {"v2": "Reyes"}
     [reject] = table(crm_engine, "ecw_reject")
     assert (reject["ecw_id"], reject["step"], reject["rule"], reject["column"]) == ("v1", "load", "deferred", "patient")
     assert (reject["state"], reject["batch"]) == ("open", "extract.ndjson.gz")
     assert deferred.required_ids(crm_engine, "P1", "patient") == ["a"]
 
-    somebody(crm_engine, "a", run_id="p2")
+    load_patient(crm_engine, "a", run_id="p2")
     assert load(crm_engine, ENCOUNTER, run_id="r2") == Counts(fetched=1, inserted=1)
-    assert encounters(crm_engine) == {"v1": "Reyes", "v2": "Reyes"}
+    assert patients_by_encounter(crm_engine) == {"v1": "Reyes", "v2": "Reyes"}
     [reject] = table(crm_engine, "ecw_reject")
     assert (reject["state"], reject["resolved_run"]) == ("resolved", "r2")
     assert deferred.required_ids(crm_engine, "P1", "patient") == []
     assert table(crm_engine, "ecw_deferred_row") == []
-    ledger = {row["run_id"]: (row["deferred"], row["deferred_loaded"]) for row in table(crm_engine, "ecw_run")}
-    assert (ledger["r1"], ledger["r2"]) == ((1, 0), (0, 1))
+    deferred_counts = {row["run_id"]: (row["deferred"], row["deferred_loaded"]) for row in table(crm_engine, "ecw_run")}
+    assert (deferred_counts["r1"], deferred_counts["r2"]) == ((1, 0), (0, 1))
 
 
-def test_the_row_that_waits_is_the_newest_one(crm_engine: Engine) -> None:
+def test_an_older_version_does_not_replace_a_deferred_row(crm_engine: Engine) -> None:
     load(crm_engine, ENCOUNTER, visit("v1", hour=11, status="arrived"), run_id="r1")
     load(crm_engine, ENCOUNTER, visit("v1", hour=9), run_id="r2")
-    somebody(crm_engine)
+    load_patient(crm_engine)
     load(crm_engine, ENCOUNTER, run_id="r3")
     with reading(crm_engine) as connection:
         assert connection.execute(text("SELECT status FROM encounter")).scalars().all() == ["arrived"]
 
 
-def test_a_newer_copy_in_the_batch_goes_before_the_one_that_waited(crm_engine: Engine) -> None:
+def test_a_newer_version_in_the_batch_wins_over_the_deferred_row(crm_engine: Engine) -> None:
     load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
-    somebody(crm_engine)
+    load_patient(crm_engine)
     numbers = load(crm_engine, ENCOUNTER, visit("v1", hour=11, status="finished"), run_id="r2")
     assert numbers == Counts(fetched=2, inserted=1, unchanged=1)
     with reading(crm_engine) as connection:
         assert connection.execute(text("SELECT status FROM encounter")).scalars().all() == ["finished"]
 
 
-def test_the_same_batch_again_tells_the_same_numbers(crm_engine: Engine) -> None:
+def test_loading_the_same_batch_again_returns_the_same_counts(crm_engine: Engine) -> None:
     load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
-    somebody(crm_engine)
+    load_patient(crm_engine)
     first = load(crm_engine, ENCOUNTER, visit("v2"), run_id="r2")
     assert first == Counts(fetched=2, inserted=2)
     assert load(crm_engine, ENCOUNTER, visit("v2"), run_id="r2") == first
 
 
-def test_a_patient_that_may_not_enter_is_not_looked_for(crm_engine: Engine) -> None:
+def test_a_rejected_patient_is_not_among_the_required_ids(crm_engine: Engine) -> None:
     load(crm_engine, ENCOUNTER, visit("v1"), visit("v2", "Patient/b"), run_id="r1")
     assert deferred.required_ids(crm_engine, "P1", "patient") == ["a", "b"]
     load(crm_engine, PATIENT, run_id="p", rejects=(a_reject("b"),))
     assert deferred.required_ids(crm_engine, "P1", "patient") == ["a"]
 
 
-def test_a_row_does_not_come_in_once_its_record_is_gone(crm_engine: Engine) -> None:
+def test_a_deferred_row_whose_record_was_deleted_is_not_loaded(crm_engine: Engine) -> None:
     deleted = a_reject("v1", "deleted", None, hour=None)
     load(crm_engine, ENCOUNTER, visit("v1"), visit("v2", "Patient/b"), run_id="r1")
     load(crm_engine, ENCOUNTER, run_id="r2", rejects=(deleted,))
     assert deferred.required_ids(crm_engine, "P1", "patient") == ["b"]
-    somebody(crm_engine)
+    load_patient(crm_engine)
     assert load(crm_engine, ENCOUNTER, run_id="r3") == Counts()
 
-    somebody(crm_engine, "b", run_id="p2")
+    load_patient(crm_engine, "b", run_id="p2")
     deleted_too = a_reject("v2", "deleted", None, hour=None)
     numbers = load(crm_engine, ENCOUNTER, run_id="r4", rejects=(deleted_too,))
-    assert numbers == Counts(fetched=2, rejected=1, unchanged=1), "the row that waited, and that it is gone"
+    assert numbers == Counts(fetched=2, rejected=1, unchanged=1), "the deferred row, and its deletion"
 
-    assert encounters(crm_engine) == {}
+    assert patients_by_encounter(crm_engine) == {}
     assert table(crm_engine, "ecw_deferred_row") == []
-    told = {(row["ecw_id"], row["rule"]): row["state"] for row in table(crm_engine, "ecw_reject")}
-    gone = {("v1", "deleted"): "open", ("v2", "deleted"): "open"}
-    assert told == gone | {("v1", "deferred"): "resolved", ("v2", "deferred"): "resolved"}
+    states = {(row["ecw_id"], row["rule"]): row["state"] for row in table(crm_engine, "ecw_reject")}
+    deletions = {("v1", "deleted"): "open", ("v2", "deleted"): "open"}
+    assert states == deletions | {("v1", "deferred"): "resolved", ("v2", "deferred"): "resolved"}
 
 
-def test_a_dry_run_writes_nothing_but_its_numbers(crm_engine: Engine) -> None:
-    somebody(crm_engine)
+def test_a_dry_run_writes_only_its_counts(crm_engine: Engine) -> None:
+    load_patient(crm_engine)
     load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
     before = {name: table(crm_engine, name) for name in metadata.tables if name != "ecw_run"}
     rows = (visit("v1", hour=11, status="finished"), visit("v2"), visit("v3"))
     numbers = load(crm_engine, ENCOUNTER, *rows, run_id="dry", rejects=(a_reject("x"),), dry_run=True)
     assert numbers == Counts(fetched=4, rejected=1, inserted=2, updated=1)
     assert {name: table(crm_engine, name) for name in metadata.tables if name != "ecw_run"} == before
-    assert encounters(crm_engine) == {"v1": "Reyes"}
-    [ledger] = table(crm_engine, "ecw_run", run_id="dry")
-    assert (ledger["state"], ledger["inserted"], ledger["updated"]) == ("dry", 2, 1)
-    assert load(crm_engine, ENCOUNTER, *rows, run_id="dry", dry_run=True).inserted == 2, "again is the same"
+    assert patients_by_encounter(crm_engine) == {"v1": "Reyes"}
+    [run_row] = table(crm_engine, "ecw_run", run_id="dry")
+    assert (run_row["state"], run_row["inserted"], run_row["updated"]) == ("dry", 2, 1)
+    assert load(crm_engine, ENCOUNTER, *rows, run_id="dry", dry_run=True).inserted == 2, (
+        "a second dry run returns the same counts"
+    )
 
 
-def test_a_row_that_waited_is_loaded_without_a_column_that_the_mapping_has_no_more(crm_engine: Engine) -> None:
+def test_a_deferred_row_is_loaded_without_the_columns_that_the_mapping_dropped(crm_engine: Engine) -> None:
     load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
-    somebody(crm_engine)
+    load_patient(crm_engine)
     without = replace(ENCOUNTER, columns=("ecw_id", "patient", "practitioner", "start_time"), version="m2")
     assert load(crm_engine, without, run_id="r2") == Counts(fetched=1, inserted=1)
-    assert encounters(crm_engine) == {"v1": "Reyes"}
+    assert patients_by_encounter(crm_engine) == {"v1": "Reyes"}
     with reading(crm_engine) as connection:
         assert connection.execute(text("SELECT status FROM encounter")).scalars().all() == [None]
 
 
-def test_a_row_that_another_mapping_made_is_mapped_again_at_the_next_look(crm_engine: Engine) -> None:
+def test_a_deferred_row_of_an_older_mapping_is_mapped_again_by_the_next_run(crm_engine: Engine) -> None:
     waiting = visit("v1")
     del waiting["row"]["status"]
     before = replace(ENCOUNTER, columns=("ecw_id", "patient", "practitioner", "start_time"), version="m0")
     load(crm_engine, before, waiting, visit("v2") | {"row": waiting["row"] | {"ecw_id": "v2"}}, run_id="r1")
-    somebody(crm_engine)
+    load_patient(crm_engine)
     load(crm_engine, ENCOUNTER, run_id="r2")
     known = links.known(crm_engine, "P1", "encounter")
     assert not known.unchanged("v1", waiting["hash"], "m1")
@@ -170,18 +172,18 @@ def test_a_row_that_another_mapping_made_is_mapped_again_at_the_next_look(crm_en
     assert links.known(crm_engine, "P1", "encounter").unchanged("v1", waiting["hash"], "m1")
 
 
-def test_rows_wait_no_longer_once_the_mapping_can_do_without_the_other_record(crm_engine: Engine) -> None:
+def test_deferred_rows_are_loaded_once_the_mapping_makes_their_reference_optional(crm_engine: Engine) -> None:
     load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
     optional = replace(ENCOUNTER, version="m2", required_references=frozenset())
     assert load(crm_engine, optional, run_id="r2") == Counts(fetched=1, inserted=1)
     assert table(crm_engine, "ecw_deferred_row") == []
 
 
-def test_a_version_that_waits_does_not_overwrite_the_newer_one_that_says_what_the_oldest_said(
+def test_a_deferred_version_does_not_overwrite_a_newer_one_that_equals_the_loaded_row(
     crm_engine: Engine,
 ) -> None:
     oldest = visit("v1", hour=8)
-    somebody(crm_engine)
+    load_patient(crm_engine)
     load(crm_engine, ENCOUNTER, oldest, run_id="r1")
     load(crm_engine, ENCOUNTER, visit("v1", "Patient/b", hour=9, status="cancelled"), run_id="r2")
     assert not links.known(crm_engine, "P1", "encounter").unchanged("v1", oldest["hash"], "m1")
@@ -189,45 +191,45 @@ def test_a_version_that_waits_does_not_overwrite_the_newer_one_that_says_what_th
     assert load(crm_engine, ENCOUNTER, newest, run_id="r3") == Counts(fetched=1, unchanged=1)
     assert table(crm_engine, "ecw_deferred_row") == []
     assert [reject["state"] for reject in table(crm_engine, "ecw_reject")] == ["resolved"]
-    somebody(crm_engine, "b", run_id="p2")
+    load_patient(crm_engine, "b", run_id="p2")
     assert load(crm_engine, ENCOUNTER, run_id="r4") == Counts()
     with reading(crm_engine) as connection:
         assert connection.execute(text("SELECT status FROM encounter")).scalars().all() == ["planned"]
 
 
-def test_an_older_version_does_not_end_the_waiting_of_a_newer_one(crm_engine: Engine) -> None:
-    somebody(crm_engine)
+def test_an_older_version_does_not_resolve_a_newer_deferred_one(crm_engine: Engine) -> None:
+    load_patient(crm_engine)
     load(crm_engine, ENCOUNTER, visit("v1", "Patient/b", hour=11, status="arrived"), run_id="r1")
     load(crm_engine, ENCOUNTER, visit("v1", hour=9), run_id="r2")
     assert [reject["state"] for reject in table(crm_engine, "ecw_reject")] == ["open"]
-    somebody(crm_engine, "b", run_id="p2")
+    load_patient(crm_engine, "b", run_id="p2")
     assert load(crm_engine, ENCOUNTER, run_id="r3") == Counts(fetched=1, updated=1)
     with reading(crm_engine) as connection:
         assert connection.execute(text("SELECT status, patient FROM encounter")).all() == [("arrived", "Patient/b")]
 
 
-def test_a_version_that_was_overtaken_while_it_waited_goes(crm_engine: Engine) -> None:
-    somebody(crm_engine)
+def test_a_deferred_version_older_than_the_loaded_one_is_removed(crm_engine: Engine) -> None:
+    load_patient(crm_engine)
     load(crm_engine, ENCOUNTER, visit("v1", "Patient/b", hour=9), run_id="r1")
-    with crm_engine.begin() as connection:  # as a run leaves it that took its look before
+    with crm_engine.begin() as connection:  # as a run that read the table earlier leaves it
         waiting = connection.execute(select(metadata.tables["ecw_deferred_row"])).mappings().one()
     load(crm_engine, ENCOUNTER, visit("v1", hour=11, status="arrived"), run_id="r2")
     with crm_engine.begin() as connection:
         connection.execute(metadata.tables["ecw_deferred_row"].insert().values(dict(waiting)))
-    somebody(crm_engine, "b", run_id="p2")
+    load_patient(crm_engine, "b", run_id="p2")
     assert load(crm_engine, ENCOUNTER, run_id="r3") == Counts(fetched=1, unchanged=1)
     assert table(crm_engine, "ecw_deferred_row") == []
 
 
-def test_a_dry_run_counts_who_waits_and_who_waits_no_longer(crm_engine: Engine) -> None:
+def test_a_dry_run_counts_deferred_rows_and_deferred_rows_that_a_run_would_load(crm_engine: Engine) -> None:
     load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
     rows = visit("v2"), visit("v3", "Patient/b")
     dry = load(crm_engine, ENCOUNTER, *rows, run_id="dry", dry_run=True)
     assert dry == Counts(fetched=2, rejected=2)
     after_its_patients = load(crm_engine, ENCOUNTER, *rows, run_id="dry", dry_run=True, coming=[("patient", "a")])
-    somebody(crm_engine)
+    load_patient(crm_engine)
     assert load(crm_engine, ENCOUNTER, *rows, run_id="r2") == after_its_patients
     assert after_its_patients == Counts(fetched=3, rejected=1, inserted=2)
-    ledger = {row["run_id"]: row for row in table(crm_engine, "ecw_run")}
+    run_rows = {row["run_id"]: row for row in table(crm_engine, "ecw_run")}
     for name in ("deferred", "deferred_loaded"):
-        assert ledger["dry"][name] == ledger["r2"][name] == 1
+        assert run_rows["dry"][name] == run_rows["r2"][name] == 1

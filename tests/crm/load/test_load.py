@@ -1,3 +1,5 @@
+"""One load: what it inserts, updates, counts and refuses, and when the cursor moves."""
+
 from datetime import UTC, datetime
 
 import pytest
@@ -11,17 +13,17 @@ from ecw.three_way_merge import Rule
 from tests.fixtures.loads import LOCATION, a_batch, a_reject, a_row, a_run, everything, load, locations
 
 
-def test_new_records_are_inserted_and_the_ledger_says_so(crm_engine: Engine) -> None:
+def test_new_records_are_inserted_and_counted_in_the_run(crm_engine: Engine) -> None:
     found = load(crm_engine, [a_row("a", "North"), a_row("b", "South")], unchanged=4)
 
     assert found == Counts(fetched=6, inserted=2, unchanged=4)
     assert locations(crm_engine) == {"a": "North", "b": "South"}
-    [ledger] = everything(crm_engine)["ecw_run"]
-    assert (ledger["fetched"], ledger["inserted"], ledger["unchanged"]) == (6, 2, 4)
-    assert (ledger["state"], ledger["calls"], ledger["mapping_version"]) == ("loaded", 3, "m1")
+    [run_row] = everything(crm_engine)["ecw_run"]
+    assert (run_row["fetched"], run_row["inserted"], run_row["unchanged"]) == (6, 2, 4)
+    assert (run_row["state"], run_row["calls"], run_row["mapping_version"]) == ("loaded", 3, "m1")
 
 
-def test_the_next_run_updates_what_differs_and_nothing_else(crm_engine: Engine) -> None:
+def test_the_next_run_updates_only_the_rows_that_differ(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a", "North"), a_row("b", "South", latitude=1.25)])
     again = [a_row("a", "Northern", 11), a_row("b", "South", 11, latitude=1.25)]
 
@@ -29,7 +31,7 @@ def test_the_next_run_updates_what_differs_and_nothing_else(crm_engine: Engine) 
     assert locations(crm_engine) == {"a": "Northern", "b": "South"}
 
 
-def test_a_value_that_vanished_is_emptied(crm_engine: Engine) -> None:
+def test_a_value_that_ecw_removed_becomes_null(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a", "North")])
     assert load(crm_engine, [a_row("a", None, 11)], run=a_run("r2")).updated == 1
     assert locations(crm_engine) == {"a": None}
@@ -41,7 +43,7 @@ def test_an_older_version_never_overwrites_a_newer_one(crm_engine: Engine) -> No
 
     assert found == Counts(fetched=1, unchanged=1)
     assert locations(crm_engine) == {"a": "New"}
-    assert [row["stale"] for row in everything(crm_engine)["ecw_run"]] == [1, 0], "and it is counted"
+    assert [row["stale"] for row in everything(crm_engine)["ecw_run"]] == [1, 0], "the stale record is counted"
 
 
 def test_versions_compare_as_moments_and_not_as_text(crm_engine: Engine) -> None:
@@ -52,7 +54,7 @@ def test_versions_compare_as_moments_and_not_as_text(crm_engine: Engine) -> None
     assert locations(crm_engine) == {"a": "New"}
 
 
-def test_a_record_without_a_version_is_taken(crm_engine: Engine) -> None:
+def test_a_record_without_a_version_is_loaded(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a", "North")])
     assert load(crm_engine, [a_row("a", "South", None)], run=a_run("r2")).updated == 1
 
@@ -63,7 +65,7 @@ def test_of_two_copies_in_a_batch_the_newer_wins_and_both_are_counted(crm_engine
     assert locations(crm_engine) == {"a": "New", "b": "Main Street"}
 
 
-def test_the_same_batch_again_changes_nothing_and_gives_the_same_numbers(crm_engine: Engine) -> None:
+def test_loading_the_same_batch_again_changes_nothing_and_returns_the_same_counts(crm_engine: Engine) -> None:
     batch = ([a_row("a"), a_row("b"), a_row("b", "old", 8)], [a_reject("c")])
     first = load(crm_engine, *batch)
     before = everything(crm_engine)
@@ -71,7 +73,7 @@ def test_the_same_batch_again_changes_nothing_and_gives_the_same_numbers(crm_eng
     assert everything(crm_engine) == before
 
 
-def test_a_retry_gives_the_numbers_of_its_run_even_when_another_run_came_between(crm_engine: Engine) -> None:
+def test_a_retry_returns_the_counts_of_its_run_even_after_another_run(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a", "one", 8)], run=a_run("r0"))
     batch = [a_row("a", "two", 9)]
     first = load(crm_engine, batch, run=a_run("r1"))
@@ -80,7 +82,7 @@ def test_a_retry_gives_the_numbers_of_its_run_even_when_another_run_came_between
     assert locations(crm_engine) == {"a": "three"}
 
 
-def test_a_cleared_run_that_fetches_again_still_says_what_it_did(crm_engine: Engine) -> None:
+def test_a_cleared_run_that_fetches_again_counts_its_earlier_inserts_and_updates(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("b", "South", 8)], run=a_run("r0"))
     load(crm_engine, [a_row("a", "North"), a_row("b", "Southern")])
     found = load(crm_engine, [a_row("a", "North"), a_row("b", "Southern"), a_row("c", "West")])
@@ -97,7 +99,7 @@ def test_a_row_that_the_crm_deleted_is_inserted_again(crm_engine: Engine) -> Non
     assert load(crm_engine, [*again, a_row("c")], run=a_run("r2")).inserted == 2
 
 
-def test_a_row_that_already_holds_the_ecw_id_is_adopted(crm_engine: Engine) -> None:
+def test_a_crm_row_that_has_the_ecw_id_is_linked_and_updated(crm_engine: Engine) -> None:
     with crm_engine.begin() as connection:
         connection.execute(text("INSERT INTO location (ecw_id, name) VALUES ('a', 'typed by hand')"))
     assert load(crm_engine, [a_row("a", "North"), a_row("b")]) == Counts(fetched=2, inserted=1, updated=1)
@@ -106,13 +108,13 @@ def test_a_row_that_already_holds_the_ecw_id_is_adopted(crm_engine: Engine) -> N
 
 def test_two_practices_may_use_the_same_id(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a", "Ours")])
-    theirs = load(crm_engine, [a_row("a", "Theirs")], run=a_run("r1", practice="P2"))
-    assert theirs == Counts(fetched=1, inserted=1)
+    counts = load(crm_engine, [a_row("a", "Theirs")], run=a_run("r1", practice="P2"))
+    assert counts == Counts(fetched=1, inserted=1)
     with crm_engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM location")).scalar() == 2
 
 
-def test_the_first_value_of_a_static_column_stays(crm_engine: Engine) -> None:
+def test_a_column_that_is_updated_once_keeps_its_first_value(crm_engine: Engine) -> None:
     mapped = Mapped("location", "ecw_id", LOCATION.columns, "m1", rules={"name": Rule("pull", "emr", "once")})
     load(crm_engine, [a_row("a", "First")], mapped=mapped)
     found = load(crm_engine, [a_row("a", "Second", 11, active=False)], run=a_run("r2"), mapped=mapped)
@@ -120,7 +122,7 @@ def test_the_first_value_of_a_static_column_stays(crm_engine: Engine) -> None:
     assert locations(crm_engine) == {"a": "First"}
 
 
-def test_a_value_that_its_column_cannot_hold_rejects_its_record_alone(crm_engine: Engine) -> None:
+def test_a_value_that_its_column_cannot_hold_rejects_only_its_record(crm_engine: Engine) -> None:
     found = load(crm_engine, [a_row("a", latitude=12345.5), a_row("b", latitude=45.5)])
 
     assert found == Counts(fetched=2, rejected=1, inserted=1)
@@ -129,14 +131,14 @@ def test_a_value_that_its_column_cannot_hold_rejects_its_record_alone(crm_engine
     assert "12345" not in str(reject)
 
 
-def test_a_batch_that_lost_a_record_is_not_loaded(crm_engine: Engine) -> None:
+def test_a_batch_with_fewer_rows_than_it_counts_is_not_loaded(crm_engine: Engine) -> None:
     with pytest.raises(CountMismatch):
         load(crm_engine, [a_row("a")], fetched=2)
     assert locations(crm_engine) == {}
     assert everything(crm_engine)["ecw_link"] == []
 
 
-def test_a_record_that_was_rejected_without_a_reason_is_missing(crm_engine: Engine) -> None:
+def test_a_batch_that_counts_more_rejects_than_it_holds_is_not_loaded(crm_engine: Engine) -> None:
     with pytest.raises(CountMismatch):
         load(crm_engine, [a_row("a")], fetched=3, rejected=2)
     with pytest.raises(CountMismatch):
@@ -144,31 +146,33 @@ def test_a_record_that_was_rejected_without_a_reason_is_missing(crm_engine: Engi
     assert everything(crm_engine)["ecw_run"] == []
 
 
-def test_a_record_that_waited_and_its_newer_copy_are_two_when_neither_fits(crm_engine: Engine) -> None:
+def test_two_versions_of_a_record_that_both_do_not_fit_count_as_two_rejects(crm_engine: Engine) -> None:
     copies = [a_row("a", hour=10, latitude=12345.5), a_row("a", hour=11, latitude=12345.5)]
     assert load(crm_engine, copies) == Counts(fetched=2, rejected=2)
 
 
-def test_a_mapping_that_does_not_fit_the_table_names_everything_in_the_way(crm_engine: Engine) -> None:
+def test_the_error_about_a_mapping_that_does_not_fit_lists_every_problem(crm_engine: Engine) -> None:
     mapped = Mapped("location", "ecw_id", ("ecw_id", "nmae", "id"), "m1")
     with pytest.raises(CrmSchemaError, match=r"'id': the mapping fills it.*'nmae'.*did you mean 'name'\?"):
         load(crm_engine, [], mapped=mapped)
 
 
-def test_a_table_that_is_not_there_is_named(crm_engine: Engine) -> None:
+def test_a_missing_table_is_named(crm_engine: Engine) -> None:
     with pytest.raises(CrmSchemaError, match="The CRM has no table clinic"):
         load(crm_engine, [], mapped=Mapped("clinic", "ecw_id", ("ecw_id",), "m1"))
 
 
 @pytest.mark.parametrize("value", ["Secret Street", None])
-def test_a_row_of_another_mapping_is_refused_with_the_column(crm_engine: Engine, value: str | None) -> None:
-    with pytest.raises(CrmSchemaError, match="a column street that was not announced for location") as caught:
+def test_a_row_with_a_column_that_the_mapping_lacks_is_refused_and_its_value_not_quoted(
+    crm_engine: Engine, value: str | None
+) -> None:
+    with pytest.raises(CrmSchemaError, match="a column street that the mapping of location does not name") as caught:
         load(crm_engine, [a_row("a"), a_row("b", street=value)])
     assert "Secret" not in str(caught.value)
     assert locations(crm_engine) == {}
 
 
-def test_a_row_that_the_database_refuses_is_rejected_without_its_values(crm_engine: Engine) -> None:
+def test_a_row_that_the_database_refuses_is_rejected_and_its_values_not_quoted(crm_engine: Engine) -> None:
     with crm_engine.begin() as connection:
         connection.execute(text("CREATE UNIQUE INDEX one_name ON location (name)"))
     counts = load(crm_engine, [a_row("a", "Secret Street"), a_row("b", "Secret Street")])
@@ -179,13 +183,13 @@ def test_a_row_that_the_database_refuses_is_rejected_without_its_values(crm_engi
     assert len(locations(crm_engine)) == 1
 
 
-def test_the_connection_goes_back_clean_after_a_load_that_failed(crm_engine: Engine) -> None:
+def test_a_load_after_a_failed_load_succeeds(crm_engine: Engine) -> None:
     with pytest.raises(CountMismatch):
         load(crm_engine, [a_row("a")], fetched=2)
     assert load(crm_engine, [a_row("a")]).inserted == 1
 
 
-def test_the_cursor_moves_with_the_rows(crm_engine: Engine) -> None:
+def test_the_cursor_moves_only_if_the_load_succeeds(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a")])
     assert cursors.get(crm_engine, "P1", "location") == datetime(2026, 11, 22, 12, tzinfo=UTC)
     with pytest.raises(CountMismatch):
@@ -193,29 +197,29 @@ def test_the_cursor_moves_with_the_rows(crm_engine: Engine) -> None:
     assert cursors.get(crm_engine, "P1", "location") == datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def test_keys_are_not_given_twice(crm_engine: Engine) -> None:
+def test_the_key_of_a_deleted_row_is_not_used_again(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a"), a_row("b")])
     with crm_engine.begin() as connection:
         highest = connection.execute(text("SELECT max(id) FROM location")).scalar_one()
         connection.execute(text("DELETE FROM location WHERE id = :id"), {"id": highest})
     load(crm_engine, [a_row("c")], run=a_run("r2"))
     with crm_engine.begin() as connection:
-        given = connection.execute(text("SELECT id FROM location WHERE ecw_id = 'c'")).scalar_one()
+        new_key = connection.execute(text("SELECT id FROM location WHERE ecw_id = 'c'")).scalar_one()
         connection.execute(text("INSERT INTO location (name) VALUES ('by the CRM itself')"))
-        assert given > highest
+        assert new_key > highest
 
 
-def test_counts_that_the_batch_claims_are_part_of_what_it_is(crm_engine: Engine) -> None:
+def test_a_batch_with_other_counts_is_loaded_as_another_batch(crm_engine: Engine) -> None:
     assert load(crm_engine, [], unchanged=3).unchanged == 3
     assert load(crm_engine, [], unchanged=5).unchanged == 5
 
 
-def test_a_batch_is_counted_with_its_rejects() -> None:
+def test_a_record_with_two_rejects_counts_once() -> None:
     batch = a_batch([a_row("a")], [a_reject("b"), a_reject("b", "format")])
     assert (batch["fetched"], batch["rejected"]) == (2, 1)
 
 
-def test_an_unchanged_record_takes_its_newer_version_so_that_none_in_between_is_loaded(crm_engine: Engine) -> None:
+def test_an_unchanged_record_stores_its_newer_version_so_that_no_older_one_is_loaded(crm_engine: Engine) -> None:
     first = a_row("a", "New", 8)
     load(crm_engine, [first])
     alike = {"ecw_id": "a", "version": a_row("a", hour=10)["version"], "hash": first["hash"]}
@@ -224,7 +228,7 @@ def test_an_unchanged_record_takes_its_newer_version_so_that_none_in_between_is_
     assert locations(crm_engine) == {"a": "New"}
 
 
-def test_a_link_that_changed_since_the_map_step_is_left_alone_and_the_cursor_stays(crm_engine: Engine) -> None:
+def test_a_link_that_changed_since_the_map_step_is_not_updated_and_the_cursor_stays(crm_engine: Engine) -> None:
     first = a_row("a", "New", 8)
     load(crm_engine, [first], run=a_run(window_end="2026-11-22T10:00:00+00:00"))
     alike = {"ecw_id": "a", "version": a_row("a", hour=10)["version"], "hash": first["hash"]}

@@ -1,3 +1,5 @@
+"""References between records become foreign keys, now or once the referenced row is loaded."""
+
 from typing import Any
 
 import pytest
@@ -23,7 +25,7 @@ def _patients_are_a_resource(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RESOURCES, "patient", Resource("patient", "Patient", ("name_sweep",)))
 
 
-def line(ecw_id: str, hour: int = 10, **row: Any) -> dict[str, Any]:
+def a_staged_row(ecw_id: str, hour: int = 10, **row: Any) -> dict[str, Any]:
     return a_row(ecw_id, hour=hour) | {"row": {"ecw_id": ecw_id} | row}
 
 
@@ -32,56 +34,76 @@ def load(engine: Engine, mapped: Mapped, *rows: dict[str, Any], run_id: str, pra
     load_rows(engine, a_run(run_id, practice=practice), batch, mapped, rows, [])
 
 
-def meant(engine: Engine) -> dict[str, str | None]:
-    """Return by encounter the last name of the practitioner whose key it holds."""
+def practitioners_by_encounter(engine: Engine) -> dict[str, str | None]:
+    """Return the last name of the practitioner that each encounter's foreign key refers to, by eCW id."""
     query = "SELECT e.ecw_id, p.last_name FROM encounter e LEFT JOIN practitioner p ON p.id = e.practitioner_id"
     with engine.connect() as connection:
         return dict(connection.execute(text(query)).all())  # type: ignore[arg-type]  # rows of two
 
 
 def visit(ecw_id: str, practitioner: str | None, hour: int = 10) -> dict[str, Any]:
-    return line(ecw_id, hour, patient="Patient/x", practitioner=practitioner, status="planned")
+    return a_staged_row(ecw_id, hour, patient="Patient/x", practitioner=practitioner, status="planned")
 
 
-def test_a_reference_finds_the_row_it_means(crm_engine: Engine) -> None:
-    load(crm_engine, PRACTITIONER, line("a.1", last_name="Reyes"), line("b", last_name="Okoye"), run_id="r1")
+def test_a_reference_sets_the_foreign_key(crm_engine: Engine) -> None:
+    load(
+        crm_engine,
+        PRACTITIONER,
+        a_staged_row("a.1", last_name="Reyes"),
+        a_staged_row("b", last_name="Okoye"),
+        run_id="r1",
+    )
     load(crm_engine, ENCOUNTER, visit("v1", "Practitioner/a.1"), visit("v2", None), run_id="r1")
-    assert meant(crm_engine) == {"v1": "Reyes", "v2": None}
+    assert practitioners_by_encounter(crm_engine) == {"v1": "Reyes", "v2": None}
 
 
-def test_a_reference_that_comes_first_is_kept_and_finds_its_row_later(crm_engine: Engine) -> None:
+def test_a_reference_loaded_before_its_row_gets_its_foreign_key_later(crm_engine: Engine) -> None:
     load(crm_engine, ENCOUNTER, visit("v1", "Practitioner/a"), run_id="r1")
-    assert meant(crm_engine) == {"v1": None}
-    load(crm_engine, PRACTITIONER, line("a", last_name="Reyes"), run_id="r2")
+    assert practitioners_by_encounter(crm_engine) == {"v1": None}
+    load(crm_engine, PRACTITIONER, a_staged_row("a", last_name="Reyes"), run_id="r2")
     load(crm_engine, ENCOUNTER, run_id="r2")
-    assert meant(crm_engine) == {"v1": "Reyes"}
+    assert practitioners_by_encounter(crm_engine) == {"v1": "Reyes"}
 
 
-def test_a_reference_that_changes_means_another_row_or_none(crm_engine: Engine) -> None:
-    load(crm_engine, PRACTITIONER, line("a", last_name="Reyes"), line("b", last_name="Okoye"), run_id="r1")
+def test_a_reference_that_changes_sets_another_foreign_key_or_null(crm_engine: Engine) -> None:
+    load(
+        crm_engine,
+        PRACTITIONER,
+        a_staged_row("a", last_name="Reyes"),
+        a_staged_row("b", last_name="Okoye"),
+        run_id="r1",
+    )
     load(crm_engine, ENCOUNTER, *(visit(f"v{n}", "Practitioner/a") for n in range(3)), run_id="r1")
     changed = (visit("v0", "Practitioner/b", 11), visit("v1", "Practitioner/gone", 11), visit("v2", None, 11))
     load(crm_engine, ENCOUNTER, *changed, run_id="r2")
-    assert meant(crm_engine) == {"v0": "Okoye", "v1": None, "v2": None}
+    assert practitioners_by_encounter(crm_engine) == {"v0": "Okoye", "v1": None, "v2": None}
 
 
-def test_a_row_that_the_crm_deleted_comes_back_with_its_key_so_that_references_mean_it_again(
+def test_a_row_that_the_crm_deleted_is_inserted_again_and_references_point_to_it_again(
     crm_engine: Engine,
 ) -> None:
-    load(crm_engine, PRACTITIONER, line("a", last_name="Reyes"), line("b", last_name="Okoye"), run_id="r1")
+    load(
+        crm_engine,
+        PRACTITIONER,
+        a_staged_row("a", last_name="Reyes"),
+        a_staged_row("b", last_name="Okoye"),
+        run_id="r1",
+    )
     load(crm_engine, ENCOUNTER, visit("v1", "Practitioner/a"), visit("v2", "Practitioner/b"), run_id="r1")
     with crm_engine.begin() as connection:
         connection.execute(text("DELETE FROM practitioner WHERE ecw_id = 'a'"))
     known = links.known(crm_engine, "P1", "practitioner", table="practitioner")
-    assert not known.unchanged("a", line("a", last_name="Reyes")["hash"], "m1")
-    assert known.unchanged("b", line("b", last_name="Okoye")["hash"], "m1")
-    load(crm_engine, PRACTITIONER, line("c", last_name="New"), line("a", last_name="Reyes"), run_id="r2")
-    assert meant(crm_engine) == {"v1": "Reyes", "v2": "Okoye"}
+    assert not known.unchanged("a", a_staged_row("a", last_name="Reyes")["hash"], "m1")
+    assert known.unchanged("b", a_staged_row("b", last_name="Okoye")["hash"], "m1")
+    load(
+        crm_engine, PRACTITIONER, a_staged_row("c", last_name="New"), a_staged_row("a", last_name="Reyes"), run_id="r2"
+    )
+    assert practitioners_by_encounter(crm_engine) == {"v1": "Reyes", "v2": "Okoye"}
     assert len(links.known(crm_engine, "P1", "practitioner", run_id="r2")) == 1, "r2 inserted it"
 
 
-def test_ids_of_another_practice_or_another_type_are_not_meant(crm_engine: Engine) -> None:
-    load(crm_engine, PRACTITIONER, line("a", last_name="Theirs"), run_id="r1", practice="P2")
-    load(crm_engine, PRACTITIONER, line("b", last_name="Ours"), run_id="r1")
+def test_a_reference_does_not_resolve_to_another_practice_or_another_type(crm_engine: Engine) -> None:
+    load(crm_engine, PRACTITIONER, a_staged_row("a", last_name="Theirs"), run_id="r1", practice="P2")
+    load(crm_engine, PRACTITIONER, a_staged_row("b", last_name="Ours"), run_id="r1")
     load(crm_engine, ENCOUNTER, visit("v1", "Practitioner/a"), visit("v2", "Location/b"), run_id="r1")
-    assert meant(crm_engine) == {"v1": None, "v2": None}
+    assert practitioners_by_encounter(crm_engine) == {"v1": None, "v2": None}

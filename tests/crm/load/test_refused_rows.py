@@ -1,4 +1,4 @@
-"""A row that the CRM refuses is that record's reject, with the reason; the others enter, and the numbers add up."""
+"""A row that the CRM refuses becomes a reject with the reason; the other rows are loaded, and the counts add up."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def rejects(engine: Engine, state: str = "open") -> dict[str, tuple[str, str]]:
         return {ecw_id: (rule, reason) for ecw_id, rule, reason in connection.execute(statement, {"state": state})}
 
 
-def linked(engine: Engine) -> set[str]:
+def linked_ids(engine: Engine) -> set[str]:
     with reading(engine) as connection:
         return set(connection.scalars(text("SELECT ecw_id FROM ecw_link")))
 
@@ -112,12 +112,12 @@ REFUSALS: dict[str, tuple[tuple[str, ...], str, str]] = {
         "CRM: value",
         "22001",
     ),
-    "a trigger that empties what must be filled": (
+    "a trigger that empties a NOT NULL column": (
         ("ALTER TABLE location ALTER name SET NOT NULL", *trigger("NEW.name := nullif(NEW.name, 'bad');")),
         "CRM: not null",
         "23502",
     ),
-    "a trigger that divides by nothing": (
+    "a trigger that divides by zero": (
         trigger("NEW.latitude := 1 / (NEW.name <> 'bad')::int;"),
         "CRM: value",
         "22012",
@@ -137,7 +137,7 @@ REFUSALS: dict[str, tuple[tuple[str, ...], str, str]] = {
         "CRM: id changed",
         "eCW id",
     ),
-    "an exclusion": (
+    "an exclusion constraint": (
         (
             "ALTER TABLE location ADD COLUMN span int4range GENERATED ALWAYS AS "
             "(CASE name WHEN 'bad' THEN int4range(1, 9) END) STORED",
@@ -152,30 +152,30 @@ REFUSALS: dict[str, tuple[tuple[str, ...], str, str]] = {
 
 @on_postgresql
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_what_the_crm_refuses_is_a_reject_until_it_is_corrected(crm_engine: Engine, kind: str) -> None:
-    """New rows and changes of rows; the same record, corrected in eCW, enters."""
+def test_a_row_that_the_crm_refuses_is_a_reject_until_it_is_corrected(crm_engine: Engine, kind: str) -> None:
+    """Test inserts and updates; the same record, corrected in eCW, is loaded."""
     statements, rule, reason = REFUSALS[kind]
     make(crm_engine, *statements)
-    ours = {"a", "b", "c"}
+    ids = {"a", "b", "c"}
     rows = [a_row("a", "A", active=None), a_row("b", "bad"), a_row("c", "C", active=None)]
     assert load(crm_engine, rows) == Counts(fetched=3, rejected=1, inserted=2)
-    assert linked(crm_engine) == ours - {"b"}
+    assert linked_ids(crm_engine) == ids - {"b"}
     (refused,) = rejects(crm_engine).items()
     assert refused[0] == "b"
     assert refused[1][0] == rule
     assert reason in refused[1][1]
     assert "bad" not in refused[1][1].replace("no_bad", "")
-    if "drops" not in kind and "changes the eCW id" not in kind:  # of a change that is dropped, what is held is agreed
+    if "drops" not in kind and "changes the eCW id" not in kind:  # a dropped update leaves the row, and no reject
         later = [a_row("a", "bad", 11), a_row("c", "C", active=None)]
         assert load(crm_engine, later, run=a_run("r2")) == Counts(fetched=2, rejected=1, unchanged=1)
         assert set(rejects(crm_engine)) == {"a", "b"}
         assert load(crm_engine, [a_row("a", "A", 12, active=None)], run=a_run("r3")).fetched == 1
     assert load(crm_engine, [a_row("b", "B", 12, active=None)], run=a_run("r4")) == Counts(fetched=1, inserted=1)
     assert rejects(crm_engine) == {}
-    assert linked(crm_engine) == ours
+    assert linked_ids(crm_engine) == ids
 
 
-def test_a_trigger_that_raises_on_either_database(crm_engine: Engine) -> None:
+def test_a_row_that_a_trigger_refuses_is_a_reject_on_both_databases(crm_engine: Engine) -> None:
     if crm_engine.dialect.name == "postgresql":
         make(crm_engine, *REFUSALS["a trigger that raises"][0])
     else:
@@ -193,7 +193,7 @@ def test_a_trigger_that_raises_on_either_database(crm_engine: Engine) -> None:
 
 
 @on_postgresql
-def test_a_key_that_a_trigger_changes_is_followed(crm_engine: Engine) -> None:
+def test_the_link_has_the_key_that_a_trigger_set(crm_engine: Engine) -> None:
     make(crm_engine, "CREATE SEQUENCE own START 1000", *trigger("NEW.id := nextval('own');", "BEFORE INSERT"))
     assert load(crm_engine, [a_row("a"), a_row("b")]) == Counts(fetched=2, inserted=2)
     assert load(crm_engine, [a_row("a", "New", 11), a_row("b")], run=a_run("r2")) == Counts(
@@ -204,7 +204,7 @@ def test_a_key_that_a_trigger_changes_is_followed(crm_engine: Engine) -> None:
 
 
 @on_postgresql
-def test_a_partition_that_is_missing_is_the_record_s(crm_engine: Engine) -> None:
+def test_a_row_without_a_partition_is_a_reject(crm_engine: Engine) -> None:
     make(
         crm_engine,
         "CREATE TABLE spot (id uuid PRIMARY KEY, ecw_id text, name text, active boolean, latitude float) "
@@ -222,7 +222,7 @@ def test_a_partition_that_is_missing_is_the_record_s(crm_engine: Engine) -> None
     assert found.rejected == len(rejects(crm_engine)) > 0
 
 
-def test_a_character_that_the_database_does_not_have_is_the_record_s(postgresql_server: str) -> None:
+def test_a_row_with_a_character_that_the_database_cannot_encode_is_a_reject(postgresql_server: str) -> None:
     psql(postgresql_server, "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
     engine = engine_from_url(postgresql_server.format("latin"))
     try:
@@ -238,29 +238,31 @@ def test_a_character_that_the_database_does_not_have_is_the_record_s(postgresql_
 
 @settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(bad=st.lists(st.booleans(), max_size=40), doubled=st.booleans())
-def test_whatever_is_refused_the_rest_enters(crm_engine: Engine, bad: list[bool], doubled: bool) -> None:
-    """Of any batch exactly the refused rows are rejects, and a second load of it changes nothing."""
+def test_exactly_the_refused_rows_of_any_batch_are_rejects(crm_engine: Engine, bad: list[bool], doubled: bool) -> None:
+    """The other rows are loaded, and a second load of the batch changes nothing."""
     with crm_engine.begin() as connection:
         for table in ("location", "ecw_link", "ecw_reject", "ecw_run", "ecw_merge_base"):
             connection.execute(delete(Table(table, MetaData())))
         connection.execute(text("CREATE UNIQUE INDEX IF NOT EXISTS one_name ON location (name)"))
     rows = [a_row(str(at), "same" if each else f"name {at}") for at, each in enumerate(bad)]
-    wanted = {row["ecw_id"] for row in rows if row["row"]["name"] != "same"}
-    wanted |= set([row["ecw_id"] for row in rows if row["row"]["name"] == "same"][:1])  # of those alike, the first
-    expected = Counts(fetched=len(rows), rejected=len(rows) - len(wanted), inserted=len(wanted))
+    accepted = {row["ecw_id"] for row in rows if row["row"]["name"] != "same"}
+    accepted |= set(
+        [row["ecw_id"] for row in rows if row["row"]["name"] == "same"][:1]
+    )  # the first of the rows with the same name
+    expected = Counts(fetched=len(rows), rejected=len(rows) - len(accepted), inserted=len(accepted))
     assert load(crm_engine, rows) == expected
-    assert set(locations(crm_engine)) == linked(crm_engine) == wanted
-    assert set(rejects(crm_engine)) == {row["ecw_id"] for row in rows} - wanted
+    assert set(locations(crm_engine)) == linked_ids(crm_engine) == accepted
+    assert set(rejects(crm_engine)) == {row["ecw_id"] for row in rows} - accepted
     if doubled:
         assert load(crm_engine, rows) == expected
 
 
 @on_postgresql
-def test_a_batch_of_which_the_crm_refuses_nearly_all_ends_with_the_reason(
+def test_a_batch_with_too_many_refused_rows_fails_with_the_reason(
     crm_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(in_parts, "MOST", 3)
     make(crm_engine, *REFUSALS["a check"][0])
     with pytest.raises(CrmSchemaError, match=r"refuses more than 3 rows.*no_bad"):
         load(crm_engine, [a_row(str(number), "bad") for number in range(9)])
-    assert linked(crm_engine) == set()
+    assert linked_ids(crm_engine) == set()

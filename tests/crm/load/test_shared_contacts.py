@@ -1,4 +1,4 @@
-"""Contacts that many rows of the CRM have."""
+"""Find the contacts that many rows of the CRM share."""
 
 from __future__ import annotations
 

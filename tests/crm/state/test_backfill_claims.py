@@ -1,4 +1,4 @@
-"""Of a backfill's runs, one looks at what cannot be asked for a window."""
+"""One run of a backfill claims each resource that eCW cannot be searched for by a window, and fetches all of it."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ def shift(crm: Engine, run: Run, **values: object) -> None:
         connection.execute(update(ecw_run).where(ecw_run.c.run_id == run["run_id"]).values(**values))
 
 
-def test_of_runs_side_by_side_one_has_it(crm_engine: Engine) -> None:
+def test_of_concurrent_runs_one_gets_the_claim(crm_engine: Engine) -> None:
     with ThreadPoolExecutor(max_workers=8) as pool:
-        found = list(pool.map(lambda number: claimed(crm_engine, a_run(number)), range(8)))
+        claims = list(pool.map(lambda number: claimed(crm_engine, a_run(number)), range(8)))
 
-    assert found.count(True) == 1
+    assert claims.count(True) == 1
 
 
-def test_each_resource_is_claimed_by_itself(crm_engine: Engine) -> None:
+def test_each_resource_is_claimed_separately(crm_engine: Engine) -> None:
     assert claimed(crm_engine, a_run(1), "location")
     assert backfill_claims.claim(crm_engine, a_run(2), ["location", "patient"]) == {"location": ("backfill__1", False)}
     assert backfill_claims.claim(crm_engine, a_run(3), ["patient"]) == {"patient": ("backfill__2", False)}
 
 
-def test_a_retry_has_what_it_had(crm_engine: Engine) -> None:
+def test_a_retry_keeps_its_claim(crm_engine: Engine) -> None:
     assert claimed(crm_engine, a_run(1))
     assert claimed(crm_engine, a_run(1))
 
 
-def test_a_failed_run_gives_it_back(crm_engine: Engine) -> None:
+def test_a_failed_run_releases_its_claim(crm_engine: Engine) -> None:
     assert claimed(crm_engine, a_run(1))
     runs.fail(crm_engine, a_run(1), "location", DatabaseUnavailable("busy", next_step="wait."))
 
@@ -65,14 +65,14 @@ def test_a_failed_run_gives_it_back(crm_engine: Engine) -> None:
     assert not claimed(crm_engine, a_run(3))
 
 
-def test_a_run_that_died_does_not_keep_it(crm_engine: Engine) -> None:
+def test_the_claim_of_a_run_that_died_expires(crm_engine: Engine) -> None:
     assert claimed(crm_engine, a_run(1))
     shift(crm_engine, a_run(1), started_at=NOW - timedelta(hours=7), strategy="list")
 
     assert claimed(crm_engine, a_run(2))
 
 
-def test_a_run_keeps_what_it_will_get_to_as_long_as_it_does_anything(crm_engine: Engine) -> None:
+def test_a_run_keeps_its_claims_while_it_makes_progress(crm_engine: Engine) -> None:
     assert claimed(crm_engine, a_run(1), "patient", "insurance")
     shift(crm_engine, a_run(1), started_at=NOW - timedelta(hours=7), strategy="list")
     with crm_engine.begin() as connection:
@@ -82,7 +82,7 @@ def test_a_run_keeps_what_it_will_get_to_as_long_as_it_does_anything(crm_engine:
     assert not claimed(crm_engine, a_run(2), "insurance")
 
 
-def test_a_run_that_died_at_its_beginning_does_not_keep_it_for_long(crm_engine: Engine) -> None:
+def test_the_claim_of_a_run_that_died_at_its_beginning_expires_after_minutes(crm_engine: Engine) -> None:
     assert claimed(crm_engine, a_run(1))
     assert not claimed(crm_engine, a_run(2))
     shift(crm_engine, a_run(1), started_at=NOW - timedelta(minutes=16))
@@ -90,7 +90,7 @@ def test_a_run_that_died_at_its_beginning_does_not_keep_it_for_long(crm_engine: 
     assert claimed(crm_engine, a_run(2))
 
 
-def test_a_run_that_has_ended_gives_back_what_it_did_not_load(crm_engine: Engine) -> None:
+def test_a_run_that_has_ended_releases_the_claims_of_resources_that_it_did_not_load(crm_engine: Engine) -> None:
     assert claimed(crm_engine, a_run(1), "location", "patient")
     with crm_engine.begin() as connection:
         connection.execute(update(ecw_run).where(ecw_run.c.resource == "location").values(state="loaded"))
@@ -99,14 +99,14 @@ def test_a_run_that_has_ended_gives_back_what_it_did_not_load(crm_engine: Engine
     assert backfill_claims.claim(crm_engine, a_run(2), ["location", "patient"]) == {"location": ("backfill__1", True)}
 
 
-def test_the_next_backfill_takes_its_own(crm_engine: Engine) -> None:
+def test_the_next_backfill_makes_its_own_claim(crm_engine: Engine) -> None:
     assert claimed(crm_engine, a_run(1))
     earlier = datetime.now(UTC) - timedelta(hours=1)
     shift(crm_engine, a_run(1), state="loaded", started_at=earlier, ended_at=earlier)
-    assert claimed(crm_engine, a_run(2)), "nothing happened for an hour"
+    assert claimed(crm_engine, a_run(2)), "an hour without a run ends a backfill"
 
 
-def test_a_backfill_that_goes_on_keeps_it_however_long(crm_engine: Engine) -> None:
+def test_a_backfill_that_goes_on_keeps_its_claim_for_any_time(crm_engine: Engine) -> None:
     now = datetime.now(UTC)
     for number in range(4):
         begun = now - timedelta(minutes=100 - 25 * number)
@@ -116,7 +116,7 @@ def test_a_backfill_that_goes_on_keeps_it_however_long(crm_engine: Engine) -> No
     assert backfill_claims.claim(crm_engine, a_run(9), ["location"]) == {"location": ("backfill__0", True)}
 
 
-def test_a_run_that_is_to_map_everything_is_served_by_such_a_look_alone(crm_engine: Engine) -> None:
+def test_a_full_run_is_served_only_by_the_claim_of_another_full_run(crm_engine: Engine) -> None:
     assert claimed(crm_engine, a_run(1))
     runs.begin(crm_engine, a_run(1), ["location"], strategies={"location": "list"})
 
@@ -128,12 +128,12 @@ def test_a_run_that_is_to_map_everything_is_served_by_such_a_look_alone(crm_engi
         }
 
 
-def test_an_interval_that_ended_after_it_needs_another(crm_engine: Engine) -> None:
+def test_a_run_whose_interval_ends_after_the_claim_makes_its_own(crm_engine: Engine) -> None:
     assert claimed(crm_engine, a_run(1))
     assert claimed(crm_engine, a_run(2, ends=datetime.now(UTC) + timedelta(minutes=1)))
 
 
-def test_neither_a_live_run_nor_a_dry_one_nor_another_practice_counts(crm_engine: Engine) -> None:
+def test_live_runs_dry_runs_and_other_practices_hold_no_claim(crm_engine: Engine) -> None:
     runs.begin(crm_engine, a_run(1, run_type="scheduled"), ["location"])
     runs.begin(crm_engine, a_run(2), ["location"], state=runs.DRY)
     runs.begin(crm_engine, {**a_run(3), "practice": "Q"}, ["location"])

@@ -1,4 +1,4 @@
-"""Columns that both sides changed stand in the CRM with both values until they are settled."""
+"""Columns that both sides changed are stored with both values until they are settled."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def choices(engine: Engine, crm: Any = CRM, emr: Any = EMR) -> dict[str, Any]:
         return dict(conflicts.choices(connection, "P1", "patient", "7", crm, emr))
 
 
-def test_a_conflict_is_open_until_it_is_none_any_more(crm_engine: Engine) -> None:
+def test_a_conflict_is_settled_once_a_merge_no_longer_reports_it(crm_engine: Engine) -> None:
     record(crm_engine, "r1", {"city": "emr", "last_name": None})
-    found = rows(crm_engine)
-    assert (found["city"]["state"], found["city"]["winner"]) == ("settled", "emr")
-    assert (found["last_name"]["crm_value"], found["last_name"]["emr_value"]) == ('"Nowak"', '"Kowal"')
+    stored = rows(crm_engine)
+    assert (stored["city"]["state"], stored["city"]["winner"]) == ("settled", "emr")
+    assert (stored["last_name"]["crm_value"], stored["last_name"]["emr_value"]) == ('"Nowak"', '"Kowal"')
     with reading(crm_engine) as connection:
         assert conflicts.waiting(connection, "P1", "patient") == {"7": {"last_name": '"Nowak"'}}
     record(crm_engine, "r2", {"last_name": None})
@@ -44,7 +44,7 @@ def test_a_conflict_is_open_until_it_is_none_any_more(crm_engine: Engine) -> Non
     assert rows(crm_engine)["last_name"]["state"] == "settled"
 
 
-def test_a_choice_holds_for_the_values_that_it_was_made_for(crm_engine: Engine) -> None:
+def test_a_choice_applies_only_to_the_values_that_it_was_made_for(crm_engine: Engine) -> None:
     assert not conflicts.choose(crm_engine, conflicts.Field("P1", "patient", "7", "last_name"), "crm", "tester")
     record(crm_engine, "r1", {"last_name": None})
     assert conflicts.choose(crm_engine, conflicts.Field("P1", "patient", "7", "last_name"), "crm", "tester")
@@ -64,7 +64,7 @@ def test_a_choice_holds_for_the_values_that_it_was_made_for(crm_engine: Engine) 
     assert choices(crm_engine, emr=EMR | {"last_name": "Other"}) == {}
 
 
-def test_what_is_written_before_a_merge_is_done_keeps_what_is_open_and_chosen(crm_engine: Engine) -> None:
+def test_a_merge_that_is_not_done_leaves_conflicts_open_and_choices_in_place(crm_engine: Engine) -> None:
     record(crm_engine, "r1", {"city": None, "last_name": None})
     conflicts.choose(crm_engine, conflicts.Field("P1", "patient", "7", "last_name"), "crm", "tester")
     record(crm_engine, "r2", {"last_name": "crm"}, done=False)

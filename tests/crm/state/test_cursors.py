@@ -1,3 +1,5 @@
+"""The cursor of a resource: which runs move it."""
+
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +13,7 @@ NOON, LATER = "2026-11-22T12:00:00+00:00", "2026-11-22T14:00:00+00:00"
 
 
 @pytest.mark.parametrize(
-    ("then", "expected"),
+    ("second_run", "expected"),
     [
         ({"run_type": "scheduled", "window_start": "2026-11-22T11:00:00+00:00", "window_end": LATER}, LATER),
         ({"run_type": "manual", "window_start": None, "window_end": LATER}, LATER),
@@ -22,10 +24,10 @@ NOON, LATER = "2026-11-22T12:00:00+00:00", "2026-11-22T14:00:00+00:00"
     ids=["overlap", "on demand, everything", "on demand, after a gap", "backfill", "backwards"],
 )
 def test_the_cursor_moves_only_forward_and_without_a_gap(
-    crm_engine: Engine, then: dict[str, Any], expected: str
+    crm_engine: Engine, second_run: dict[str, Any], expected: str
 ) -> None:
     load(crm_engine, run=a_run("r1", window_end=NOON))
-    load(crm_engine, run=a_run("r2", **then))
+    load(crm_engine, run=a_run("r2", **second_run))
     assert cursors.get(crm_engine, "P1", "location") == datetime.fromisoformat(expected)
 
 
@@ -33,7 +35,7 @@ def test_the_cursor_moves_only_forward_and_without_a_gap(
     ("run_type", "start", "moves"),
     [("scheduled", NOON, True), ("manual", NOON, False), ("manual", None, True), ("backfill", None, False)],
 )
-def test_the_first_run_sets_it_when_nothing_before_it_is_missing(
+def test_the_first_run_sets_the_cursor_only_if_it_leaves_no_gap(
     crm_engine: Engine, run_type: str, start: str | None, moves: bool
 ) -> None:
     load(crm_engine, run=a_run("r1", run_type=run_type, window_start=start, window_end=LATER))
@@ -41,6 +43,6 @@ def test_the_first_run_sets_it_when_nothing_before_it_is_missing(
     assert cursors.get(crm_engine, "P1", "location") == expected
 
 
-def test_each_practice_has_its_own(crm_engine: Engine) -> None:
+def test_each_practice_has_its_own_cursor(crm_engine: Engine) -> None:
     load(crm_engine, run=a_run("r1"))
     assert cursors.get(crm_engine, "P2", "location") is None

@@ -1,3 +1,5 @@
+"""The shared counts of calls by practice, minute and kind."""
+
 import subprocess
 import sys
 
@@ -5,18 +7,18 @@ from sqlalchemy import Engine, text
 
 from ecw.crm.state.quota_store import KEPT_MINUTES, QuotaStore
 
-# Takes one call at a time from a budget of 60, until nothing is left; says how many it got.
-TAKING = """
+# Reserve one call at a time from a budget of 60 until nothing is left; print how many calls were reserved.
+RESERVING = """
 import sys
 from ecw.crm.db.engine import engine_from_url
 from ecw.crm.state.quota_store import QuotaStore
 store = QuotaStore(engine_from_url(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()
-got = 0
+reserved = 0
 while store.reserve("P1", 7, "scheduled", lambda before, used: min(1, 60 - sum(used.values()))):
-    got += 1
-print(got, flush=True)
+    reserved += 1
+print(reserved, flush=True)
 """
 
 
@@ -29,13 +31,13 @@ def test_counts_are_kept_by_practice_minute_and_kind(crm_engine: Engine) -> None
     assert store.counts("P2", 7) == store.counts("P1", 8) == {}
 
 
-def test_a_decision_sees_this_minute_and_the_one_before(crm_engine: Engine) -> None:
+def test_a_reservation_gets_the_counts_of_this_minute_and_the_one_before(crm_engine: Engine) -> None:
     store = QuotaStore(crm_engine)
     store.add("P1", 6, "backfill", 3)
     store.add("P1", 7, "scheduled", 4)
-    seen = []
-    store.reserve("P1", 7, "scheduled", lambda before, used: seen.append((dict(before), dict(used))) or 1)
-    assert seen == [({"backfill": 3}, {"scheduled": 4})]
+    counts = []
+    store.reserve("P1", 7, "scheduled", lambda before, used: counts.append((dict(before), dict(used))) or 1)
+    assert counts == [({"backfill": 3}, {"scheduled": 4})]
 
 
 def test_old_minutes_are_removed(crm_engine: Engine) -> None:
@@ -48,22 +50,22 @@ def test_old_minutes_are_removed(crm_engine: Engine) -> None:
     assert [tuple(row) for row in rows] == [("P1", 7 + KEPT_MINUTES + 1), ("P2", 7)]
 
 
-def test_processes_never_decide_on_the_same_counts(crm_engine: Engine, crm_url: str) -> None:
+def test_processes_that_reserve_at_once_never_exceed_the_budget(crm_engine: Engine, crm_url: str) -> None:
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", TAKING, crm_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", RESERVING, crm_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         for _ in range(3)
     ]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-    got = 0
+    reserved = 0
     for process in processes:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
     for process in processes:
-        got += int(process.communicate(timeout=600)[0])
-    assert got == 60
+        reserved += int(process.communicate(timeout=600)[0])
+    assert reserved == 60
     assert QuotaStore(crm_engine).counts("P1", 7) == {"scheduled": 60}

@@ -1,4 +1,4 @@
-"""What is older than it is to be kept goes, in pieces, and nothing else does."""
+"""The purge deletes rows older than their retention time, in chunks, and no others."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def fill(crm: Engine) -> None:
     entry = {"practice": "P", "run_id": "r", "direction": "pull", "resource": "patient", "operation": "update"}
     entry |= {"message": "x", "outcome": "done"}
     put(ecw_journal, [entry | {"entry": str(at), "at": ago(10.5 if at < 7 else 9.5)} for at in range(10)])
-    found = {"practice": "P", "run_id": "r", "resource": "patient", "rule": "in", "column": "", "demand": "x"}
-    found |= {"on_fail": "warn", "reason": "x", "rows": 1, "broken": 0, "verdict": "pass"}
-    put(ecw_quality_result, [found | {"number": at, "at": ago(at + 3.5)} for at in range(4)])
+    result = {"practice": "P", "run_id": "r", "resource": "patient", "rule": "in", "column": "", "demand": "x"}
+    result |= {"on_fail": "warn", "reason": "x", "rows": 1, "broken": 0, "verdict": "pass"}
+    put(ecw_quality_result, [result | {"number": at, "at": ago(at + 3.5)} for at in range(4)])
     alert = {
         "practice": "P",
         "kind": "stale",
@@ -48,7 +48,7 @@ def fill(crm: Engine) -> None:
     )
 
 
-def left(crm: Engine) -> dict[str, int]:
+def row_counts(crm: Engine) -> dict[str, int]:
     with crm.connect() as connection:
         tables = (ecw_journal, ecw_quality_result, ecw_alert_notification, ecw_alert)
         return {
@@ -56,7 +56,7 @@ def left(crm: Engine) -> dict[str, int]:
         }
 
 
-def test_what_is_older_goes_and_what_is_open_stays(crm_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_older_rows_are_deleted_and_open_alerts_stay(crm_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "CHUNK", 3)  # several transactions
     fill(crm_engine)
     assert purge(crm_engine, KEPT, NOW) == {
@@ -65,15 +65,22 @@ def test_what_is_older_goes_and_what_is_open_stays(crm_engine: Engine, monkeypat
         "ecw_alert_notification": 1,
         "ecw_alert": 1,
     }
-    assert left(crm_engine) == {"ecw_journal": 3, "ecw_quality_result": 2, "ecw_alert_notification": 2, "ecw_alert": 2}
+    assert row_counts(crm_engine) == {
+        "ecw_journal": 3,
+        "ecw_quality_result": 2,
+        "ecw_alert_notification": 2,
+        "ecw_alert": 2,
+    }
     assert set(purge(crm_engine, KEPT, NOW).values()) == {0}
 
 
-@pytest.mark.parametrize("written", ["0", "-1", "soon", "nan", "inf"])
-def test_a_setting_that_is_no_number_of_days_is_refused(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+@pytest.mark.parametrize("value", ["0", "-1", "soon", "nan", "inf"])
+def test_a_variable_that_is_not_a_positive_number_of_days_is_refused(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
     for name in ("journal", "quality", "notice"):
         monkeypatch.setenv(f"AIRFLOW_VAR_ECW_{name.upper()}_DAYS", "7")
     assert Kept.read() == Kept(7, 7, 7)
-    monkeypatch.setenv("AIRFLOW_VAR_ECW_QUALITY_DAYS", written)
+    monkeypatch.setenv("AIRFLOW_VAR_ECW_QUALITY_DAYS", value)
     with pytest.raises(ConfigurationError, match="ecw_quality_days"):
         Kept.read()

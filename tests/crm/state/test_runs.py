@@ -1,3 +1,5 @@
+"""The rows of ecw_run: a run that begins, loads, fails, or waits for another one."""
+
 import pytest
 from sqlalchemy import Engine
 
@@ -17,7 +19,7 @@ def test_a_run_is_recorded_when_it_begins(crm_engine: Engine) -> None:
     assert runs.numbers(crm_engine, a_run(), "location") is None
 
 
-def test_its_numbers_are_there_once_it_is_loaded(crm_engine: Engine) -> None:
+def test_a_loaded_run_has_its_counts(crm_engine: Engine) -> None:
     runs.begin(crm_engine, a_run(), ["location"])
     load(crm_engine, [a_row("a")])
     assert states(crm_engine) == {"location": ("loaded", None)}
@@ -32,7 +34,7 @@ def test_a_run_that_begins_again_and_loads_the_same_batch_is_loaded_again(crm_en
     assert states(crm_engine) == {"location": ("loaded", None)}
 
 
-def test_a_failure_keeps_the_next_step_of_our_errors_and_only_the_class_of_others(crm_engine: Engine) -> None:
+def test_a_failure_stores_the_message_of_the_projects_errors_and_only_the_class_of_others(crm_engine: Engine) -> None:
     runs.begin(crm_engine, a_run(), ["location", "practitioner"])
     runs.fail(crm_engine, a_run(), "location", ConfigurationError("No key.", next_step="add one."))
     runs.fail(crm_engine, a_run(), "practitioner", KeyError("a patient's name"))
@@ -47,30 +49,30 @@ def test_a_failure_before_the_run_could_begin_is_recorded_too(crm_engine: Engine
     assert states(crm_engine) == {"location": ("failed", "KeyError")}
 
 
-def test_what_is_loaded_stays_loaded_when_something_fails_after_it(crm_engine: Engine) -> None:
+def test_a_failure_after_the_load_leaves_the_resource_loaded(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a")])
     runs.fail(crm_engine, a_run(), "location", KeyError("x"))
     assert states(crm_engine) == {"location": ("loaded", None)}
 
 
-def test_a_run_that_looks_at_everything_waits_for_the_one_that_does(crm_engine: Engine) -> None:
-    """Airflow is asked whether it still runs: what was killed holds nobody up."""
+def test_a_run_is_refused_while_another_run_pulls_the_practice(crm_engine: Engine) -> None:
+    """Airflow reports whether the other run still runs; a run that was killed does not block."""
     runs.begin(crm_engine, a_run("first"), ["location"])
-    asked: list[str] = []
+    checked_runs: list[str] = []
 
-    def goes_on(run_id: str) -> bool:
-        asked.append(run_id)
+    def still_runs(run_id: str) -> bool:
+        checked_runs.append(run_id)
         return True
 
     with pytest.raises(ConcurrentRun, match="The run first pulls this practice"):
-        runs.begin(crm_engine, a_run("second"), ["location"], goes_on=goes_on)
-    assert asked == ["first"]
+        runs.begin(crm_engine, a_run("second"), ["location"], goes_on=still_runs)
+    assert checked_runs == ["first"]
     assert {row["run_id"] for row in everything(crm_engine)["ecw_run"]} == {"first"}
 
-    runs.begin(crm_engine, a_run("first"), ["location"], goes_on=goes_on)  # begun again, it does not wait for itself
+    runs.begin(crm_engine, a_run("first"), ["location"], goes_on=still_runs)  # begun again, it does not wait for itself
     runs.begin(crm_engine, a_run("killed"), ["location"], goes_on=lambda run_id: False)
     load(crm_engine, [a_row("a")], run=a_run("first"))
     load(crm_engine, [a_row("a")], run=a_run("killed"))
     runs.begin(crm_engine, a_run("backfill", run_type="backfill"), ["location"])
-    runs.begin(crm_engine, a_run("second"), ["location"], goes_on=goes_on)
-    assert asked == ["first"]
+    runs.begin(crm_engine, a_run("second"), ["location"], goes_on=still_runs)
+    assert checked_runs == ["first"]

@@ -1,3 +1,5 @@
+"""The private key of a connection: the forms that are read, and the errors, which never quote it."""
+
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from ecw.errors import ConfigurationError
 from ecw.fhir.auth.private_key import read_private_key
 
 
-def same(one: str, other: str) -> bool:
+def is_same_key(one: str, other: str) -> bool:
     return (
         load_pem_private_key(one.encode(), None).private_numbers()
         == load_pem_private_key(other.encode(), None).private_numbers()
@@ -22,28 +24,28 @@ def same(one: str, other: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "reformat",
     [
-        pytest.param(lambda pem: pem, id="as it is"),
+        pytest.param(lambda pem: pem, id="unchanged"),
         pytest.param(lambda pem: pem.replace("\n", ""), id="pasted into a one-line field"),
         pytest.param(lambda pem: pem.replace("\n", " "), id="blanks for line ends"),
         pytest.param(lambda pem: pem.replace("\n", "\\n"), id="backslash-n from a JSON file"),
         pytest.param(lambda pem: "  " + pem.replace("\n", "\r\n") + "\n", id="line ends of Windows"),
     ],
 )
-def test_a_pem_text_is_read_however_its_line_ends_were_kept(keys, spoil):
-    assert same(read_private_key(spoil(keys.private_key_pem)), keys.private_key_pem)
+def test_a_pem_text_is_read_whatever_its_line_ends(keys, reformat):
+    assert is_same_key(read_private_key(reformat(keys.private_key_pem)), keys.private_key_pem)
 
 
-def test_a_path_is_read(keys, tmp_path: Path):
+def test_the_path_of_a_key_file_is_read(keys, tmp_path: Path):
     (tmp_path / "key.pem").write_text(keys.private_key_pem)
-    assert same(read_private_key(str(tmp_path / "key.pem")), keys.private_key_pem)
+    assert is_same_key(read_private_key(str(tmp_path / "key.pem")), keys.private_key_pem)
 
 
 def test_the_older_pkcs1_form_is_read(keys):
     key = load_pem_private_key(keys.private_key_pem.encode(), None)
     pkcs1 = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
-    assert same(read_private_key(pkcs1), keys.private_key_pem)
+    assert is_same_key(read_private_key(pkcs1), keys.private_key_pem)
 
 
 def locked(pem: str) -> str:
@@ -57,7 +59,7 @@ def elliptic(_: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "message"),
     [
         (lambda pem: "/nowhere/key.pem", "nor the path of a file"),
         (lambda pem: "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC" * 60, "nor the path of a file"),
@@ -68,12 +70,12 @@ def elliptic(_: str) -> str:
         (elliptic, "not an RSA key"),
     ],
 )
-def test_a_key_that_cannot_be_used_is_named_and_never_shown(keys, make, says):
+def test_the_error_about_an_unusable_key_gives_the_reason_and_never_quotes_the_key(keys, make, message):
     value = make(keys.private_key_pem)
     with pytest.raises(ConfigurationError) as refused:
         read_private_key(value)
     assert "private_key" in str(refused.value)
-    assert says in str(refused.value)
+    assert message in str(refused.value)
     assert "PEM text of the RSA private key" in refused.value.next_step
     assert not any(line in str(refused.value) for line in value.split() if len(line) > 40)
     assert refused.value.__cause__ is None
@@ -86,7 +88,7 @@ def test_a_short_key_is_refused():
 
 
 @pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o440, False), (0o644, True), (0o620, True)])
-def test_a_file_that_others_may_read_is_warned_of(keys, tmp_path: Path, caplog, mode, warned):
+def test_a_key_file_that_others_may_read_causes_a_warning(keys, tmp_path: Path, caplog, mode, warned):
     path = tmp_path / "key.pem"
     path.write_text(keys.private_key_pem)
     path.chmod(mode)
@@ -94,16 +96,16 @@ def test_a_file_that_others_may_read_is_warned_of(keys, tmp_path: Path, caplog, 
     assert ("chmod 600" in caplog.text) == warned
 
 
-def test_no_error_tells_which_files_there_are(tmp_path: Path, caplog):
-    """Whoever may type a path into Airflow's form would learn of the server's files."""
+def test_the_error_is_the_same_whatever_file_the_path_names(tmp_path: Path, caplog):
+    """Otherwise a user who may edit a connection could learn which files the server has."""
     (tmp_path / "text").write_text("no key")
     (tmp_path / "binary").write_bytes(b"\xff\x00")
-    said = set()
+    messages = set()
     for path in ("nowhere", "text", "binary", "."):
         with pytest.raises(ConfigurationError) as wrong:
             read_private_key(str(tmp_path / path))
-        said.add(str(wrong.value))
-    assert len(said) == 1
+        messages.add(str(wrong.value))
+    assert len(messages) == 1
     for reason in ("No such file", "holds no PEM text", "not a text file", "Is a directory"):
-        assert reason in caplog.text  # the log tells it
-    assert str(tmp_path) not in said.pop()
+        assert reason in caplog.text  # the log gives the reason
+    assert str(tmp_path) not in messages.pop()

@@ -1,3 +1,5 @@
+"""Access tokens: the assertion, scopes, renewal, the token endpoint and its errors."""
+
 from concurrent.futures import ThreadPoolExecutor
 
 import jwt
@@ -28,7 +30,7 @@ class Clock:
         return self.now
 
 
-def test_the_assertion_is_what_ecw_wants(keys):
+def test_the_assertion_has_the_header_and_claims_that_ecw_requires(keys):
     settings = EcwSettings("https://h/fhir/r4/X", keys.client_id, keys.private_key_pem, keys.key_id)
     with time_machine.travel(1_800_000_000, tick=False):
         one, other = (assertion(settings, "https://h/token") for _ in "ab")
@@ -39,7 +41,7 @@ def test_the_assertion_is_what_ecw_wants(keys):
     assert claims["jti"] != jwt.decode(other, options={"verify_signature": False})["jti"]
 
 
-def test_a_token_is_kept_until_shortly_before_its_end(sandbox, connect):
+def test_a_token_is_reused_until_shortly_before_it_expires(sandbox, connect):
     client, clock = connect(sandbox), Clock()
     tokens = Tokens(client.settings, client.transport, clock)
     first = tokens.token(Purpose.READ)
@@ -51,7 +53,7 @@ def test_a_token_is_kept_until_shortly_before_its_end(sandbox, connect):
     assert sandbox.served("smart-configuration") == 1
 
 
-def test_a_short_token_is_still_used(sandbox, connect):
+def test_a_token_of_seconds_is_reused_too(sandbox, connect):
     sandbox.set(token_seconds=20)
     client, clock = connect(sandbox), Clock()
     tokens = Tokens(client.settings, client.transport, clock)
@@ -80,7 +82,7 @@ def test_a_token_that_is_refused_is_renewed_once(sandbox, connect):
     assert sandbox.served("search", "Location", 401) == 1
 
 
-def test_a_token_that_stays_refused_is_access_denied(sandbox, connect):
+def test_two_refused_tokens_before_any_success_are_access_denied(sandbox, connect):
     client = connect(sandbox)
     sandbox.fault("revoke_token", interaction="search")
     with pytest.raises(AccessDenied, match="HTTP 401"):
@@ -88,7 +90,7 @@ def test_a_token_that_stays_refused_is_access_denied(sandbox, connect):
     assert tokens_served(sandbox) == 2
 
 
-def test_a_server_in_trouble_says_nothing_about_the_token(sandbox, connect):
+def test_a_server_error_does_not_count_as_a_success_of_the_token(sandbox, connect):
     client = connect(sandbox)
     sandbox.fault("server_error", interaction="search", times=1)
     sandbox.fault("revoke_token", interaction="search")
@@ -98,7 +100,7 @@ def test_a_server_in_trouble_says_nothing_about_the_token(sandbox, connect):
         list(client.search("Location"))
 
 
-def test_tokens_that_worked_and_are_refused_again_and_again_are_trouble(sandbox, connect):
+def test_two_refused_tokens_after_a_success_are_a_retryable_error(sandbox, connect):
     client = connect(sandbox)
     assert next(client.search("Location"))
     sandbox.fault("revoke_token", interaction="search", times=3)
@@ -120,7 +122,7 @@ def test_sixteen_threads_renew_once(sandbox, connect):
     assert tokens_served(sandbox) == 2
 
 
-def test_a_late_refusal_does_not_drop_a_newer_token(sandbox, connect):
+def test_a_refusal_of_an_old_token_does_not_drop_the_new_one(sandbox, connect):
     tokens = connect(sandbox).tokens
     old = tokens.token(Purpose.READ)
     tokens.forget(Purpose.READ, f"Bearer {old.value}")
@@ -137,30 +139,28 @@ def test_a_client_secret_needs_http_basic(sandbox_factory, connect, keys):
         connect(sandbox, client_secret="wrong", **secret).tokens.token(Purpose.READ)
 
 
-def test_the_token_endpoint_is_found_in_metadata_too(wire, says, sandbox, connect):
+def test_the_token_endpoint_is_also_read_from_the_capability_statement(wire, respond, sandbox, connect):
     statement = connect(sandbox).capability()
 
     def answer(request):
-
-        says(request, *((200, orjson.dumps(statement)) if request.path.endswith("/metadata") else (404,)))
+        respond(request, *((200, orjson.dumps(statement)) if request.path.endswith("/metadata") else (404,)))
 
     wire.answer = answer
     client = connect(sandbox, base_url=f"{wire.url}/fhir/r4/X")
     assert client.tokens.token_url() == sandbox.token_url
-    assert wire.asked == ["GET /fhir/r4/X/.well-known/smart-configuration", "GET /fhir/r4/X/metadata"]
+    assert wire.requests == ["GET /fhir/r4/X/.well-known/smart-configuration", "GET /fhir/r4/X/metadata"]
 
 
-def test_a_given_token_url_and_audience_need_no_discovery(sandbox, connect):
+def test_a_configured_token_url_needs_no_discovery(sandbox, connect):
     sandbox.set(audience="https://other.example/aud")
     client = connect(sandbox, token_url=sandbox.token_url, audience="https://other.example/aud")
     client.tokens.token(Purpose.READ)
     assert sandbox.served("smart-configuration") == 0
 
 
-@pytest.mark.parametrize("found", ["http://evil.example/token", "not a url", 7])
-def test_a_token_endpoint_that_is_not_safe_is_not_used(wire, says, sandbox, connect, found):
-
-    wire.answer = lambda request: says(request, 200, orjson.dumps({"token_endpoint": found}))
+@pytest.mark.parametrize("token_url", ["http://evil.example/token", "not a url", 7])
+def test_a_token_endpoint_that_is_not_safe_is_not_used(wire, respond, sandbox, connect, token_url):
+    wire.answer = lambda request: respond(request, 200, orjson.dumps({"token_endpoint": token_url}))
     with pytest.raises(ConfigurationError, match="token endpoint"):
         connect(sandbox, base_url=f"{wire.url}/fhir/r4/X").tokens.token(Purpose.READ)
 
@@ -174,13 +174,13 @@ def test_a_token_endpoint_that_is_not_safe_is_not_used(wire, says, sandbox, conn
         ("truncate", ServerUnavailable),
     ],
 )
-def test_trouble_of_the_token_endpoint_is_reported_apart_from_a_refusal(sandbox, connect, fault, error):
+def test_a_failing_token_endpoint_is_not_an_authentication_error(sandbox, connect, fault, error):
     sandbox.fault(fault, interaction="token")
     with pytest.raises(error):
         connect(sandbox).tokens.token(Purpose.READ)
 
 
-def test_what_is_no_token_endpoint_is_a_wrong_setting(sandbox, connect):
+def test_a_token_url_that_is_not_a_token_endpoint_is_a_configuration_error(sandbox, connect):
     with pytest.raises(ConfigurationError, match="not a token endpoint"):
         connect(sandbox, token_url=sandbox.token_url + "/nowhere").tokens.token(Purpose.READ)
 
@@ -198,21 +198,21 @@ def test_what_is_no_token_endpoint_is_a_wrong_setting(sandbox, connect):
         b'{"access_token": "t", "expires_in": []}',
     ],
 )
-def test_an_answer_without_a_token_is_trouble(wire, says, sandbox, connect, body):
-    wire.answer = lambda request: says(request, 200, body)
+def test_an_answer_without_a_usable_token_is_server_unavailable(wire, respond, sandbox, connect, body):
+    wire.answer = lambda request: respond(request, 200, body)
     with pytest.raises(ServerUnavailable, match="without a usable token"):
         connect(sandbox, token_url=f"{wire.url}/token").tokens.token(Purpose.READ)
 
 
-def test_a_token_is_not_shown(sandbox, connect):
+def test_the_repr_of_a_token_hides_its_value(sandbox, connect):
     token = connect(sandbox).tokens.token(Purpose.READ)
     assert token.value not in repr(token)
 
 
 @pytest.mark.parametrize("code", ["invalid_grant", "jane_lopez"])
-def test_of_a_refusal_only_oauths_codes_pass(wire, says, sandbox, connect, code):
-    told = {"error": code, "error_description": "Jane Lopez", "error_uri": "https://jane_lopez.example"}
-    wire.answer = lambda request: says(request, 400, orjson.dumps(told))
+def test_the_error_about_a_refused_token_quotes_only_oauths_codes(wire, respond, sandbox, connect, code):
+    body = {"error": code, "error_description": "Jane Lopez", "error_uri": "https://jane_lopez.example"}
+    wire.answer = lambda request: respond(request, 400, orjson.dumps(body))
     with pytest.raises(AuthenticationError) as error:
         connect(sandbox, token_url=f"{wire.url}/token").tokens.token(Purpose.READ)
     assert ("invalid_grant" if code == "invalid_grant" else "an unknown OAuth error") in str(error.value)

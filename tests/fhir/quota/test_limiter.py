@@ -1,4 +1,4 @@
-"""Processes, their clocks and the server's played in virtual time, over the real store on a real database."""
+"""The limiter in virtual time: simulated processes, clocks and server, with the real store on a real database."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _practices = count()
 
 
 class Blocked(Exception):
-    """The process would sleep so many seconds."""
+    """The process would sleep; the argument is the number of seconds."""
 
 
 class VirtualClock:
-    """A process's clock: the world's, and wrong by some seconds."""
+    """The clock of a process: the world's time plus `offset` seconds."""
 
-    def __init__(self, world: World, wrong: float) -> None:
+    def __init__(self, world: World, offset: float) -> None:
         self.world = world
-        self.wrong = wrong
+        self.wrong = offset
 
     def now(self) -> float:
         return self.world.now + self.wrong
@@ -47,7 +47,7 @@ class VirtualClock:
 
 @dataclass
 class World:
-    """A server that counts by its own clock, and the processes that call it."""
+    """A server that counts calls by its own clock, and the processes that call it."""
 
     engine: Engine
     quota: int
@@ -58,21 +58,21 @@ class World:
     processes: list[Quota] = field(default_factory=list)
     practice: str = field(default_factory=lambda: f"P{next(_practices)}")
 
-    def process(self, kind: Kind, wrong: float = 0.0, readers: int = 1, begins: float = 0.0) -> None:
-        """Add a process with so many readers, whose clock is wrong by so many seconds."""
-        clock = VirtualClock(self, wrong)
+    def process(self, kind: Kind, offset: float = 0.0, readers: int = 1, begins: float = 0.0) -> None:
+        """Add a process with `readers` threads; its clock is off by `offset` seconds; it starts after `begins`."""
+        clock = VirtualClock(self, offset)
         store = QuotaStore(self.engine)
         self.processes.append(Quota(store, self.practice, kind, calls_per_minute=self.quota, clock=clock))
         for _ in range(readers):
             self._at(EPOCH + begins, len(self.processes) - 1, "ready")
 
     def run(self, seconds: float, latency: float = 2.0) -> None:
-        """Let time pass: every reader calls, waits for the answer, and calls again."""
+        """Advance the time; every reader calls, waits for the answer, and calls again."""
         end = self.now + seconds
         while self.events and self.events[0][0] < end:
-            self.now, _, number, what = heapq.heappop(self.events)
+            self.now, _, number, event = heapq.heappop(self.events)
             process = self.processes[number]
-            if what == "ready":
+            if event == "ready":
                 try:
                     late = process()
                 except Blocked as blocked:
@@ -80,7 +80,7 @@ class World:
                     continue
                 assert not late()
                 self._at(self.now + self.random.random() * 0.99, number, "arrives")
-            elif what == "arrives":
+            elif event == "arrives":
                 self.calls[int(self.now // 60), process.kind] += 1
                 self._at(self.now + latency, number, "answered")
             else:
@@ -88,8 +88,8 @@ class World:
                 self._at(self.now, number, "ready")
         self.now = end
 
-    def _at(self, when: float, process: int, what: str) -> None:
-        heapq.heappush(self.events, (when, self.random.getrandbits(62), process, what))
+    def _at(self, when: float, process: int, event: str) -> None:
+        heapq.heappush(self.events, (when, self.random.getrandbits(62), process, event))
 
     def by_minute(self) -> Counter[int]:
         """Return how many calls arrived in each of the server's minutes."""
@@ -125,22 +125,22 @@ def test_any_interleaving_of_processes_stays_within_the_budget(
     seed: int,
 ) -> None:
     world = World(crm_engine, quota, Random(seed))
-    for kind, wrong, readers, begins in processes:
-        world.process(kind, wrong, readers, begins)
+    for kind, offset, readers, begins in processes:
+        world.process(kind, offset, readers, begins)
     world.run(200, latency)
-    assert world.calls, "nobody called"
+    assert world.calls, "no process called"
     assert max(world.by_minute().values()) <= quota
 
 
 def test_the_whole_budget_is_used_while_there_is_work(crm_engine: Engine) -> None:
     world = World(crm_engine, 100, Random(7))
-    for wrong in (-1.5, 0.0, 1.5):
-        world.process("scheduled", wrong, readers=5)
+    for offset in (-1.5, 0.0, 1.5):
+        world.process("scheduled", offset, readers=5)
     world.run(240)
     assert [world.by_minute()[int(EPOCH // 60) + minute] for minute in range(4)] == [98] * 4
 
 
-def test_on_demand_work_comes_first_and_nobody_starves(crm_engine: Engine) -> None:
+def test_on_demand_work_gets_the_most_calls_and_every_kind_gets_some(crm_engine: Engine) -> None:
     world = World(crm_engine, 100, Random(7))
     for kind in KINDS:
         world.process(kind, readers=15)
@@ -149,7 +149,7 @@ def test_on_demand_work_comes_first_and_nobody_starves(crm_engine: Engine) -> No
     assert made["on_demand"] > made["scheduled"] > made["backfill"] >= 4 * 9
 
 
-def test_who_presses_trigger_need_not_wait_for_the_next_minute(crm_engine: Engine) -> None:
+def test_on_demand_work_gets_calls_in_a_minute_that_a_backfill_has_used(crm_engine: Engine) -> None:
     world = World(crm_engine, 100, Random(7))
     world.process("backfill", readers=20)
     world.run(30)
@@ -159,7 +159,7 @@ def test_who_presses_trigger_need_not_wait_for_the_next_minute(crm_engine: Engin
     assert world.by_kind()["on_demand"] >= 3
 
 
-def test_after_a_429_everybody_waits_for_the_next_minute(crm_engine: Engine) -> None:
+def test_after_a_429_every_process_waits_for_the_next_minute(crm_engine: Engine) -> None:
     world = World(crm_engine, 100, Random(7))
     for _ in range(2):
         world.process("scheduled", readers=2)
@@ -168,12 +168,12 @@ def test_after_a_429_everybody_waits_for_the_next_minute(crm_engine: Engine) -> 
     assert made > 0
     world.processes[0].spent()
     world.run(45, latency=1.0)
-    assert world.calls.total() <= made + 4, "only what was on its way"
+    assert world.calls.total() <= made + 4, "only the calls that were under way"
     world.run(20)
     assert world.by_minute()[int(EPOCH // 60) + 1] > 0
 
 
-def test_a_process_that_died_with_permits_costs_them_once(crm_engine: Engine) -> None:
+def test_the_permits_of_a_process_that_died_are_lost_for_one_minute(crm_engine: Engine) -> None:
     world = World(crm_engine, 100, Random(7))
     QuotaStore(crm_engine).add(world.practice, int(EPOCH // 60), "scheduled", 10)
     world.process("scheduled", readers=15)
@@ -181,7 +181,7 @@ def test_a_process_that_died_with_permits_costs_them_once(crm_engine: Engine) ->
     assert [world.by_minute()[int(EPOCH // 60) + minute] for minute in range(2)] == [88, 98]
 
 
-def test_a_permit_that_was_held_too_long_is_late(crm_engine: Engine) -> None:
+def test_a_permit_is_late_once_its_minute_is_nearly_over(crm_engine: Engine) -> None:
     world = World(crm_engine, 100, Random(7))
     world.process("scheduled")
     world.now += 30

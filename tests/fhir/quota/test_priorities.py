@@ -1,3 +1,5 @@
+"""How a minute's quota is divided among the kinds of work."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ KINDS = list(SHARES)
 @pytest.mark.parametrize(
     ("kind", "active", "elapsed", "expected"),
     [
-        ("scheduled", {"scheduled"}, 0.0, 95),  # the rest stands by for whoever presses Trigger
+        ("scheduled", {"scheduled"}, 0.0, 95),  # the rest is reserved for on-demand runs
         ("scheduled", {"scheduled"}, RELEASE, 100),
         ("backfill", {"scheduled", "backfill"}, 0.0, 65),
         ("scheduled", {"scheduled", "backfill"}, 0.0, 85),
@@ -21,11 +23,11 @@ KINDS = list(SHARES)
         ("backfill", {"on_demand", "scheduled", "backfill"}, RELEASE, 100),
     ],
 )
-def test_the_shares_of_an_untouched_minute(kind: Kind, active: set[str], elapsed: float, expected: int) -> None:
+def test_each_kinds_share_of_an_unused_minute(kind: Kind, active: set[str], elapsed: float, expected: int) -> None:
     assert allowed(kind, 100, {}, active, elapsed) == expected
 
 
-def test_what_a_kind_has_used_of_its_share_is_no_longer_kept_for_it() -> None:
+def test_calls_that_a_kind_has_made_are_no_longer_reserved_for_it() -> None:
     assert allowed("scheduled", 100, {"on_demand": 60}, {"on_demand", "scheduled"}, 0.0) == 40
 
 
@@ -36,17 +38,17 @@ def test_what_a_kind_has_used_of_its_share_is_no_longer_kept_for_it() -> None:
     active=st.sets(st.sampled_from(KINDS)),
     elapsed=st.floats(0, 1),
 )
-def test_never_more_than_is_left_and_never_a_share_that_is_anothers(
+def test_the_allowance_never_exceeds_the_rest_of_the_budget_and_is_all_of_it_after_the_release(
     kind: Kind, budget: int, used: dict[str, int], active: set[str], elapsed: float
 ) -> None:
-    found = allowed(kind, budget, used, active, elapsed)
-    assert 0 <= found <= max(0, budget - sum(used.values()))
+    allowance = allowed(kind, budget, used, active, elapsed)
+    assert 0 <= allowance <= max(0, budget - sum(used.values()))
     if elapsed >= RELEASE:
-        assert found == max(0, budget - sum(used.values()))
+        assert allowance == max(0, budget - sum(used.values()))
 
 
 @given(st.permutations(KINDS), st.integers(10, 500))
-def test_in_whatever_order_they_ask_nobody_starves(order: list[Kind], budget: int) -> None:
+def test_every_kind_gets_its_share_in_any_order_of_requests(order: list[Kind], budget: int) -> None:
     used: dict[str, int] = {}
     for kind in order:
         used[kind] = allowed(kind, budget, used, set(KINDS), 0.0)
@@ -54,7 +56,7 @@ def test_in_whatever_order_they_ask_nobody_starves(order: list[Kind], budget: in
     assert sum(used.values()) <= budget
 
 
-def test_the_kind_of_work_of_each_run_type() -> None:
+def test_each_run_type_has_its_kind_of_work() -> None:
     assert {run_type: kind_of(run_type) for run_type in ("scheduled", "backfill", "manual", "asset_triggered")} == {
         "scheduled": "scheduled",
         "backfill": "backfill",

@@ -1,3 +1,5 @@
+"""The server's minutes, learned from the Date headers of its answers."""
+
 from email.utils import formatdate
 
 import pytest
@@ -13,7 +15,7 @@ def date(seconds: float) -> str:
     return formatdate(seconds, usegmt=True)
 
 
-def test_before_the_first_answer_the_minutes_edges_are_left_alone() -> None:
+def test_before_the_first_answer_no_call_is_made_near_the_edges_of_a_minute() -> None:
     minutes = Minutes()
     window = minutes.window(NOW + 30)
     assert (window.minute, window.opens, window.closes) == (NOW / 60, NOW + 2, NOW + 57)
@@ -21,7 +23,7 @@ def test_before_the_first_answer_the_minutes_edges_are_left_alone() -> None:
     assert minutes.window(NOW + 1).minute == NOW / 60
 
 
-def test_a_server_whose_clock_is_ahead() -> None:
+def test_the_window_follows_a_server_whose_clock_is_ahead() -> None:
     minutes = Minutes()
     minutes.saw(date(NOW + 40), NOW)
     window = minutes.window(NOW)
@@ -31,7 +33,7 @@ def test_a_server_whose_clock_is_ahead() -> None:
     assert minutes.window(NOW + 21).minute == NOW / 60 + 1
 
 
-def test_a_clock_that_was_set_replaces_what_was_learned() -> None:
+def test_a_server_clock_that_was_set_replaces_the_learned_offset() -> None:
     minutes = Minutes()
     minutes.saw(date(NOW), NOW)
     minutes.saw(date(NOW + 3600), NOW + 1)
@@ -40,7 +42,7 @@ def test_a_clock_that_was_set_replaces_what_was_learned() -> None:
 
 
 FAR = [date(0), "Fri, 31 Dec 9999 23:59:59 GMT"]
-NEAR = [date(NOW + 3600), date(NOW - 90)]  # as the first Date they are believed: a clock can be an hour off
+NEAR = [date(NOW + 3600), date(NOW - 90)]  # accepted as the first Date, because a clock can be an hour off
 
 
 @pytest.mark.parametrize(("bad", "first"), [*((bad, True) for bad in FAR), *((bad, False) for bad in FAR + NEAR)])
@@ -60,7 +62,7 @@ def test_one_bad_date_changes_nothing(bad: str, first: bool) -> None:
 @given(
     st.text(max_size=40) | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,5} [A-Z][a-z]{2} [0-9]{1,6} [0-9:]{3,12} [A-Z+0-9-]+")
 )
-def test_no_header_whatever_it_says_is_an_error(header: str) -> None:
+def test_no_date_header_raises_or_moves_the_window(header: str) -> None:
     minutes = Minutes()
     minutes.saw(date(NOW), NOW)
     minutes.saw(header, NOW + 1)
@@ -70,7 +72,7 @@ def test_no_header_whatever_it_says_is_an_error(header: str) -> None:
 @pytest.mark.parametrize(
     "header", ["", "yesterday", "Sun, 99 Foo 2026 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 -2359"]
 )
-def test_a_header_that_is_no_date_teaches_nothing(header: str) -> None:
+def test_a_header_that_is_not_a_date_leaves_the_offset_unknown(header: str) -> None:
     minutes = Minutes()
     minutes.saw(header, NOW)
     assert (minutes.low, minutes.high) == (-2, 2)
@@ -79,20 +81,20 @@ def test_a_header_that_is_no_date_teaches_nothing(header: str) -> None:
 @given(
     offset=st.floats(-100, 100),
     answers=st.lists(st.tuples(st.floats(0, 600), st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=20),
-    at=st.floats(0, 600),
+    elapsed=st.floats(0, 600),
 )
 def test_a_call_sent_in_a_window_arrives_in_its_minute(
-    offset: float, answers: list[tuple[float, float, float]], at: float
+    offset: float, answers: list[tuple[float, float, float]], elapsed: float
 ) -> None:
-    """`offset` is the server's clock less ours; each answer has a time, the age of its Date, and the way it took."""
+    """`offset` is the server's time minus this machine's; each answer has a time, the age of its Date, and a delay."""
     minutes = Minutes()
-    for when, age, way in answers:
-        minutes.saw(date(NOW + when + offset - age), NOW + when + way)
+    for moment, age, delay in answers:
+        minutes.saw(date(NOW + moment + offset - age), NOW + moment + delay)
     assert minutes.low <= offset + 1e-6
     assert offset <= minutes.high + 1e-6
-    now = NOW + at
+    now = NOW + elapsed
     window = minutes.window(now)
     sent = max(now, window.opens)
     if sent < window.closes:
-        for way in (0.0, 0.5, 0.999):
-            assert (sent + offset + way + 1e-6) // 60 == window.minute
+        for delay in (0.0, 0.5, 0.999):
+            assert (sent + offset + delay + 1e-6) // 60 == window.minute

@@ -1,4 +1,4 @@
-"""`make run-cluster` as its user sees it: a worker dies, every record agrees, and nothing is left however it ends."""
+"""`make run-cluster`: after the kill of a worker every record agrees, and no process is left when the cluster ends."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def free_ports() -> int:
 
 @contextmanager
 def cluster(folder: Path, **environment: str) -> Iterator[Demo]:
-    """Start the cluster; nothing of it is left after the block, neither a process nor a file of the databases."""
+    """Start the cluster; after the block neither a process nor a file of the databases may be left."""
     port = free_ports()
     # not below the test's own folder: the path of a Unix socket has to be short
     databases = Path(tempfile.mkdtemp(prefix="ecw-t-"))
@@ -70,14 +70,14 @@ def cluster(folder: Path, **environment: str) -> Iterator[Demo]:
 
 
 def wait_for(started: Demo, text: str) -> None:
-    """Wait until it has printed that; fail with all it printed when it ends before, or never does."""
+    """Wait until the cluster has printed the text; fail with its output if it ends before, or does not print it."""
     printed = started.folder.parent / "printed"
     wait_until(lambda: text in printed.read_text() or started.process.poll() is not None, JOURNEY_S)
     assert text in printed.read_text(), printed.read_text()
 
 
 def stop(started: Demo, how: signal.Signals) -> None:
-    """End it; it says that it was ended, and leaves nothing: see `cluster`."""
+    """Send a signal to the cluster, and wait for its exit code 130; `cluster` checks that nothing is left."""
     started.process.send_signal(how)
     assert started.process.wait(STOP_S) == 130
 
@@ -95,10 +95,10 @@ def test_every_record_agrees_although_a_worker_is_killed(size: dict[str, str], t
     with cluster(folder, SERVE="1", **size) as started:
         wait_for(started, "Serving until Ctrl-C.")
         stop(started, signal.SIGTERM)
-    said = (tmp_path / "printed").read_text()
-    assert "worker-2 is dead" in said
-    assert said.splitlines().count("Every record agrees.") == 1
-    assert ("Backfilled two intervals" in said) == (size["SHORT"] == "0")
+    output = (tmp_path / "printed").read_text()
+    assert "worker-2 is dead" in output
+    assert output.splitlines().count("Every record agrees.") == 1
+    assert ("Backfilled two intervals" in output) == (size["SHORT"] == "0")
     homes = {path.name for path in (folder / "home").iterdir()}
     assert homes == {"control", "worker-1", "worker-2"}
     stray = [path for worker in ("worker-1", "worker-2") for path in (folder / "work" / worker).rglob("*")]

@@ -1,1 +1,1 @@
-"""Journeys that share one demo; being a package, they can end it after their last test."""
+"""Journeys that share one demo; the folder is a package, so a package fixture ends the demo after the last test."""

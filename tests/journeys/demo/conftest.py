@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="package")
 def mapping_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's own copy of the mapping files, which a test may edit."""
+    """Return the demo's own copy of the mapping files, which a test may edit."""
     folder = tmp_path_factory.mktemp("include")
     for name in ("mappings", "quality"):
         shutil.copytree(ROOT / "include" / name, folder / name)
@@ -28,7 +28,7 @@ def mapping_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo(
     tmp_path_factory: pytest.TempPathFactory, mapping_files: Path, request: pytest.FixtureRequest
 ) -> Iterator[Demo]:
-    """A practice of 40 patients, which has been pulled once, and edits of which have been pushed."""
+    """A demo with a practice of 40 patients that was pulled once, and with edits that were pushed."""
     folder = tmp_path_factory.mktemp("demo")
     here = [item for item in request.session.items if Path(__file__).parent in item.path.parents]
     if all(item.get_closest_marker("airflow") for item in here):
@@ -39,7 +39,7 @@ def demo(
 
 @pytest.fixture(scope="module")
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """One person's Chromium, which keeps Airflow's scripts and need not read them for every test."""
+    """A browser context for all tests of a module, so that Chromium caches Airflow's scripts."""
     context = browser.new_context(locale="en-GB")
     context.set_default_timeout(300_000)
     yield context
@@ -48,7 +48,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(context: BrowserContext) -> Iterator[Page]:
-    """Open a fresh page; its time-outs are long because the machine may be slow, not because waiting is meant."""
+    """Open a new page; its time-outs are long only because the machine may be slow."""
     page = context.new_page()
     page.set_viewport_size({"width": 1400, "height": 1000})
     yield page

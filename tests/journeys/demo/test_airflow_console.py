@@ -1,7 +1,7 @@
-"""EMR sync in a real browser, on what the demo's own pull and push left behind: find, replay, decide, link.
+"""The console in a real browser, after the demo's own pull and push: find, replay, decide, link.
 
-Each test leaves what it decided done, so that the others find theirs still waiting.  They come before the tests that
-pull everything again: a pull brings the walk-in, whom a test links, as a row of its own.
+Each test decides only about its own records, so the others still wait for their tests.  These tests run before those
+that pull everything again: such a pull would load the walk-in patient, which a test here links, as a new row.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from axe_playwright_python.sync_playwright import Axe
 from include.demo.airflow_api import AirflowApi, wait_until
 from tests.fixtures.browser import too_wide
 from tests.fixtures.demo import LONG, Demo
-from tests.journeys.demo.test_airflow_ui import look
+from tests.journeys.demo.test_airflow_ui import keep_screenshot
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.airflow
 
 PAGES = ("overview", "logs", "story", "rejects", "conflicts", "mappings", "quality")
-CODE = "x-not-asked"  # of the demo's gender that no crosswalk has
+CODE = "x-not-asked"  # a gender code of the demo that no crosswalk has
 
 
 def sql(demo: Demo, statement: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -34,15 +34,15 @@ def sql(demo: Demo, statement: str, *values: Any) -> list[tuple[Any, ...]]:
 
 
 def console(page: Page, demo: Demo, address: str) -> Locator:
-    """Open a page of the console; return its content once its heading is there."""
+    """Open a page of the console; return its content when its heading has appeared."""
     page.goto(f"{demo.airflow_url}/plugin/emr-sync/{address}")
     content = page.get_by_test_id("emr-sync")
     content.get_by_role("heading", level=1).wait_for()
     return content
 
 
-def shown(content: Locator, text: str) -> Locator:
-    """Return a text that is seen; what a phone shows in place of a column is there twice."""
+def visible(content: Locator, text: str) -> Locator:
+    """Return the visible element with a text; a text for narrow screens is in the page twice."""
     return content.get_by_text(text).locator("visible=true")
 
 
@@ -58,33 +58,33 @@ def started(page: Page, demo: Demo, label: str, dag: str) -> str:
     return airflow.run_state(dag, run_id)
 
 
-def faults(page: Page) -> list[str]:
-    """Return what axe-core finds serious on the console's part of the page, each with the place."""
-    found = Axe().run(page, context="[data-testid=emr-sync]", options={"resultTypes": ["violations"]}).response
+def violations(page: Page) -> list[str]:
+    """Return axe-core's serious and critical violations in the console, each with the elements."""
+    report = Axe().run(page, context="[data-testid=emr-sync]", options={"resultTypes": ["violations"]}).response
     return [
         f"{each['id']}: {', '.join(str(node['target']) for node in each['nodes'][:3])}"
-        for each in found["violations"]
+        for each in report["violations"]
         if each["impact"] in ("serious", "critical")
     ]
 
 
 def of_patient(demo: Demo, crm_id: str) -> dict[str, Any]:
-    """Return what eCW has of a linked patient."""
+    """Return the record that eCW has of a linked patient."""
     [(ecw_id,)] = sql(demo, "SELECT ecw_id FROM ecw_link WHERE resource = 'patient' AND crm_id = ?", crm_id)
     return next(one for one in demo.sandbox.records("Patient") if one["id"] == ecw_id)
 
 
-def test_a_reject_is_filtered_told_replayed_and_loaded(demo: Demo, page: Page, mapping_files: Path) -> None:
+def test_a_reject_is_filtered_explained_replayed_and_loaded(demo: Demo, page: Page, mapping_files: Path) -> None:
     content = console(page, demo, "rejects")
     content.get_by_role("button", name="unmapped code").click()
     rows = content.get_by_role("region", name="Rejected records").get_by_role("row")
-    rows.nth(2).wait_for(state="detached")  # the heads, and the one reject
-    shown(content, "the crosswalk gender does not have the code").wait_for()
+    rows.nth(2).wait_for(state="detached")  # the header and the one reject remain
+    visible(content, "the crosswalk gender does not have the code").wait_for()
     assert rows.count() == 2
     rows.nth(1).get_by_role("link").first.click()
-    content.get_by_role("heading", name="Why it looks so").wait_for()
-    assert content.get_by_text("Its last version may not enter: unmapped code in gender").is_visible()
-    look(page, demo, "console-story-of-a-reject")
+    content.get_by_role("heading", name="Reasons for its state").wait_for()
+    assert content.get_by_text("Its last version was not loaded: unmapped code in gender").is_visible()
+    keep_screenshot(page, demo, "console-story-of-a-reject")
     [(ecw_id,)] = sql(demo, "SELECT ecw_id FROM ecw_reject WHERE rule = 'unmapped code' AND state = 'open'")
     with (mapping_files / "crosswalks" / "gender.csv").open("a") as crosswalk:
         crosswalk.write(f"{CODE},Unknown,http://hl7.org/fhir/administrative-gender,\n")
@@ -128,7 +128,7 @@ def test_a_conflict_is_compared_decided_and_pushed(demo: Demo, page: Page) -> No
     sides = content.get_by_role("region", name="Both sides")
     sides.get_by_text(str(born)).wait_for()
     sides.get_by_text(of_patient(demo, crm_id)["birthDate"]).wait_for()
-    look(page, demo, "console-conflict")
+    keep_screenshot(page, demo, "console-conflict")
     content.get_by_role("button", name="Keep the CRM's", exact=True).click()
     content.get_by_text("the next push sends it").wait_for()
     assert started(page, demo, "Push this patient now", "ecw_push_patients") == "success"
@@ -142,9 +142,9 @@ def test_a_held_match_is_linked(demo: Demo, page: Page) -> None:
     content.get_by_role("button", name="Open the details").click()
     content.get_by_role("button", name="Compare both sides").click()
     content.get_by_role("region", name="Both sides").get_by_text("First Name").wait_for()
-    look(page, demo, "console-held-match")
+    keep_screenshot(page, demo, "console-held-match")
     content.get_by_role("button", name="Link to walk-in-1").click()
-    shown(content, "walk-in-1; next push").wait_for()
+    visible(content, "walk-in-1; next push").wait_for()
     started(page, demo, "Push this patient now", "ecw_push_patients")
     assert of_patient(demo, crm_id)["id"] == "walk-in-1"
     console(page, demo, "conflicts?show=matches").get_by_text("No match is held.").wait_for()
@@ -160,11 +160,11 @@ def test_a_record_is_mapped_on_trial(demo: Demo, page: Page) -> None:
     row.get_by_role("cell", name=name, exact=True).wait_for()
     content.get_by_label("Or the record as JSON").fill('{"resourceType": "Patient"')
     content.get_by_role("button", name="Map the JSON").click()
-    content.get_by_text("The text is no JSON: see line 1").wait_for()
+    content.get_by_text("The text is not JSON: see line 1").wait_for()
 
 
 def test_each_page_of_the_demo_is_readable(demo: Demo, page: Page) -> None:
-    """Dark, and as narrow as a phone; tests/journeys/test_console.py tries both modes in both widths."""
+    """In dark mode and as narrow as a phone; tests/journeys/test_console.py tests both modes in both widths."""
     page.set_viewport_size({"width": 390, "height": 900})
     page.goto(demo.airflow_url)
     page.evaluate("localStorage.setItem('theme', 'dark')")
@@ -173,5 +173,5 @@ def test_each_page_of_the_demo_is_readable(demo: Demo, page: Page) -> None:
         content.get_by_role("status").first.wait_for(state="detached")
         assert content.get_by_role("alert").count() == 0
         assert too_wide(page) == [], f"{address} scrolls sideways"
-        assert faults(page) == [], address
-        look(page, demo, f"console-{address}-dark-390")
+        assert violations(page) == [], address
+        keep_screenshot(page, demo, f"console-{address}-dark-390")

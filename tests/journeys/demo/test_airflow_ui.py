@@ -1,4 +1,4 @@
-"""What a data engineer sees in Airflow, in a real browser; $SCREENSHOTS names a folder that keeps the pictures."""
+"""Airflow's pages for a data engineer, in a real browser; $SCREENSHOTS names a folder for the screenshots."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 
-def look(page: Page, demo: Demo, name: str) -> None:
-    """Keep a screenshot for a person to look at."""
+def keep_screenshot(page: Page, demo: Demo, name: str) -> None:
+    """Save a screenshot for a person."""
     path = demo.folder / f"{name}.png"
     page.screenshot(path=path)
     if folder := os.environ.get("SCREENSHOTS"):
@@ -30,7 +30,7 @@ def look(page: Page, demo: Demo, name: str) -> None:
 
 
 @pytest.mark.airflow
-def test_the_connection_form_has_our_fields_with_their_help(demo: Demo, page: Page) -> None:
+def test_the_connection_form_has_the_project_s_fields_with_their_help(demo: Demo, page: Page) -> None:
     page.goto(f"{demo.airflow_url}/connections")
     page.get_by_role("button", name="Add Connection").click()
     form = page.get_by_role("dialog")
@@ -41,7 +41,7 @@ def test_the_connection_form_has_our_fields_with_their_help(demo: Demo, page: Pa
     assert form.get_by_label("Password").count() == 0
     form.get_by_role("button", name="Extra Fields", exact=True).click()
     form.get_by_text("Calls a minute").wait_for()
-    look(page, demo, "connection-form")
+    keep_screenshot(page, demo, "connection-form")
     fields = get_provider_info()["connection-types"][0]["conn-fields"]
     assert len(fields) > 5
     for name, field in fields.items():
@@ -66,15 +66,15 @@ def test_a_connection_made_in_the_form_can_be_tested(demo: Demo, page: Page) -> 
     form.locator("[name=element_private_key]").fill(str(demo.folder / "keys" / "private.pem"))
     form.locator("[name=element_key_id]").fill("demo-key")
     form.get_by_role("button", name="Save").click()
-    shown = answer_of_test(page, row_of(page, "by_hand"))
-    look(page, demo, "test-connection-succeeds")
-    assert shown["status"] is True
-    assert "practice DEMO01" in shown["message"]
+    result = result_of_test(page, row_of(page, "by_hand"))
+    keep_screenshot(page, demo, "test-connection-succeeds")
+    assert result["status"] is True
+    assert "practice DEMO01" in result["message"]
     assert page.get_by_text("Test Connection Successful").first.is_visible()
 
 
 @pytest.mark.airflow
-def test_a_connection_with_a_wrong_key_id_says_what_to_do(demo: Demo, page: Page) -> None:
+def test_testing_a_connection_with_a_wrong_key_id_names_the_next_step(demo: Demo, page: Page) -> None:
     page.goto(f"{demo.airflow_url}/connections")
     row = row_of(page, "ecw_default")
     row.get_by_role("button", name="Edit Connection").click()
@@ -84,11 +84,11 @@ def test_a_connection_with_a_wrong_key_id_says_what_to_do(demo: Demo, page: Page
     key_id.fill("another-key")
     saved(page, form)
     try:
-        shown = answer_of_test(page, row)
-        look(page, demo, "test-connection-fails")
-        assert shown["status"] is False
-        assert "has no key with the connection's key_id 'another-key'; it has: 'demo-key'" in shown["message"]
-        assert "Next (data engineer): put the right `kid` into key_id" in shown["message"]
+        result = result_of_test(page, row)
+        keep_screenshot(page, demo, "test-connection-fails")
+        assert result["status"] is False
+        assert "has no key with the connection's key_id 'another-key'; it has: 'demo-key'" in result["message"]
+        assert "Next (data engineer): put the right `kid` into key_id" in result["message"]
         assert page.get_by_text("Test Connection Failed").first.is_visible()
         assert page.get_by_text("put the right `kid` into key_id").first.is_visible()
     finally:
@@ -97,7 +97,7 @@ def test_a_connection_with_a_wrong_key_id_says_what_to_do(demo: Demo, page: Page
         form.get_by_role("button", name="Extra Fields", exact=True).click()
         key_id.fill("demo-key")
         saved(page, form)
-    assert answer_of_test(page, row)["status"] is True
+    assert result_of_test(page, row)["status"] is True
 
 
 @pytest.mark.airflow
@@ -113,8 +113,8 @@ def test_the_graph_shows_four_steps_a_resource(demo: Demo, page: Page) -> None:
     page.get_by_role("button", name="Expand all task groups").click()
     for step in ("extract", "map", "check", "load"):
         graph.get_by_text(step, exact=True).nth(len(RESOURCES) - 1).wait_for()
-    page.wait_for_timeout(1000)  # only for the picture: the graph glides into place
-    look(page, demo, "graph")
+    page.wait_for_timeout(1000)  # only for the screenshot: the graph is animated
+    keep_screenshot(page, demo, "graph")
 
 
 @pytest.mark.airflow
@@ -122,7 +122,7 @@ def test_the_dags_page_for_the_person_on_call(demo: Demo, page: Page) -> None:
     page.goto(f"{demo.airflow_url}/dags/ecw_pull")
     page.get_by_role("button", name="Dag Docs").click()
     page.get_by_role("heading", name="When something is red").wait_for()
-    look(page, demo, "dag-docs")
+    keep_screenshot(page, demo, "dag-docs")
 
 
 @pytest.mark.airflow
@@ -136,7 +136,7 @@ def test_a_secret_of_the_connection_is_not_shown_by_the_api(demo: Demo, page: Pa
 
 
 def trigger(page: Page, demo: Demo, patients: str, mode: str | None) -> str:
-    """Fill the form of the Trigger button in and send it; return the run's id."""
+    """Fill in the form of the Trigger button and send it; return the run's id."""
     page.goto(f"{demo.airflow_url}/dags/ecw_pull")
     page.get_by_role("button", name="Trigger").first.click()
     form = page.get_by_role("dialog")
@@ -145,7 +145,7 @@ def trigger(page: Page, demo: Demo, patients: str, mode: str | None) -> str:
         form.get_by_role("combobox").nth(1).click()
         page.get_by_role("option", name=mode).click()
     form.locator("[name=element_patients]").fill(patients)
-    look(page, demo, f"trigger-form-{mode or 'wrong'}".replace(" ", "-"))
+    keep_screenshot(page, demo, f"trigger-form-{mode or 'wrong'}".replace(" ", "-"))
     with page.expect_response(lambda answer: answer.request.method == "POST" and "dagRuns" in answer.url) as answer:
         form.get_by_role("button", name="Trigger", exact=True).click()
     assert answer.value.ok, answer.value.text()
@@ -160,9 +160,9 @@ def test_the_form_pulls_one_patient(demo: Demo, page: Page) -> None:
     airflow = AirflowApi(demo.airflow_url)
     airflow.login()
     assert wait_until(lambda: airflow.run_state("ecw_pull", run_id) in ("success", "failed"), LONG)
-    shown = {row["resource"]: row for row in airflow.returned("ecw_pull", run_id, "summary")}
-    assert shown["patient"]["fetched"] == 1
-    assert {name: row["state"] for name, row in shown.items()} == {
+    table = {row["resource"]: row for row in airflow.returned("ecw_pull", run_id, "summary")}
+    assert table["patient"]["fetched"] == 1
+    assert {name: row["state"] for name, row in table.items()} == {
         **dict.fromkeys(RESOURCES, "loaded"),
         "practitioner": "not asked for",
         "location": "not asked for",
@@ -179,7 +179,7 @@ def test_a_wrong_form_is_refused_with_the_reason(demo: Demo, page: Page) -> None
     assert wait_until(lambda: airflow.run_state("ecw_pull", run_id) == "failed", LONG)
     page.goto(f"{demo.airflow_url}/dags/ecw_pull/runs/{run_id}/tasks/begin")
     page.get_by_text("Only these patients is filled in, and the mode is changes").first.wait_for()
-    look(page, demo, "wrong-form")
+    keep_screenshot(page, demo, "wrong-form")
 
 
 def row_of(page: Page, connection: str) -> Locator:
@@ -195,10 +195,10 @@ def saved(page: Page, form: Locator) -> None:
     form.wait_for(state="hidden")
 
 
-def answer_of_test(page: Page, row: Locator) -> dict[str, Any]:
+def result_of_test(page: Page, row: Locator) -> dict[str, Any]:
     with page.expect_response("**/connections/test") as answer:
         row.get_by_role("button", name="Test Connection").click()
     assert answer.value.ok, answer.value.text()
     page.get_by_text("Test Connection ").first.wait_for()
-    shown: dict[str, Any] = answer.value.json()
-    return shown
+    result: dict[str, Any] = answer.value.json()
+    return result

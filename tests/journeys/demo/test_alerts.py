@@ -1,4 +1,4 @@
-"""Alerts in a real Airflow: the watch tells that something began, the summary of a pull that it is over."""
+"""Alerts in a real Airflow: the monitor reports that an alert begins, the summary of a pull that it is over."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.fixtures.receiving import Webhook
 from tests.journeys.demo.test_demo import second_run
 
 
-def say(demo: Demo, **said: Any) -> None:
-    demo.shell(f"airflow variables set ecw_alerts '{json.dumps(said)}'")
+def set_alerts(demo: Demo, **options: Any) -> None:
+    demo.shell(f"airflow variables set ecw_alerts '{json.dumps(options)}'")
 
 
 def run(airflow: AirflowApi, dag: str) -> str:
@@ -26,23 +26,21 @@ def run(airflow: AirflowApi, dag: str) -> str:
 
 
 @pytest.mark.airflow
-def test_what_the_watch_finds_begins_and_a_second_pull_ends_it_and_changes_nothing(
-    demo: Demo, webhook: Webhook
-) -> None:
+def test_an_alert_begins_with_its_condition_and_a_second_pull_resolves_it(demo: Demo, webhook: Webhook) -> None:
     airflow = AirflowApi(demo.airflow_url)
     airflow.login()
     demo.shell(f"airflow connections add alerts_http --conn-json '{webhook.connection}'")
-    say(demo, webhook="alerts_http", stale_intervals=0.0001)
+    set_alerts(demo, webhook="alerts_http", stale_intervals=0.0001)
     try:
         watched = run(airflow, "ecw_monitor")
         assert airflow.returned("ecw_monitor", watched, "watch")["open"] == len(RESOURCES)
-        assert sorted(webhook.told()) == sorted(("begin", "stale", name) for name in RESOURCES)
+        assert sorted(webhook.events()) == sorted(("begin", "stale", name) for name in RESOURCES)
         assert "location: alert stale since" in demo.shell("ecw status")
 
-        say(demo, webhook="alerts_http", stale_intervals=3)
+        set_alerts(demo, webhook="alerts_http", stale_intervals=3)
         pulled = run(airflow, "ecw_pull")
         assert len(airflow.returned("ecw_pull", pulled, "summary")) == len(RESOURCES)
-        assert sorted(webhook.told()[len(RESOURCES) :]) == sorted(("over", "stale", name) for name in RESOURCES)
+        assert sorted(webhook.events()[len(RESOURCES) :]) == sorted(("over", "stale", name) for name in RESOURCES)
         assert "alert" not in demo.shell("ecw status")
         second_run(demo, pulled)
     finally:

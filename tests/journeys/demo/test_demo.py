@@ -1,4 +1,4 @@
-"""`make run`, as a new user meets it."""
+"""`make run`, as a new user starts it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ecw.resources import RESOURCES
 from include.demo.airflow_api import wait_until
 from tests.fixtures.demo import LONG, ROOT, STOP_S, Demo, start_demo
 
-KINDS = ("created", "refused", "updated", "held", "unchanged")  # what the push makes of the story's edits, in order
+KINDS = ("created", "refused", "updated", "held", "unchanged")  # the push statuses of the demo's edits, in order
 
 
 def rows(demo: Demo, query: str, *values: str) -> list[tuple[object, ...]]:
@@ -39,40 +39,40 @@ def numbers(table: str) -> dict[str, dict[str, int]]:
 
 
 def test_the_first_run_ends_with_a_table_whose_numbers_are_in_the_crm(demo: Demo) -> None:
-    shown = numbers(demo.printed)
-    assert set(shown) == set(RESOURCES)
-    for resource, found in shown.items():
-        assert found["fetched"] > 0
-        assert found["fetched"] == found["rejected"] + found["inserted"] + found["updated"] + found["unchanged"]
-        assert found["inserted"] == found["fetched"] - found["rejected"]
-        # Other tests pull into this CRM as well: what counts is what the first run brought.
+    table = numbers(demo.printed)
+    assert set(table) == set(RESOURCES)
+    for resource, counts in table.items():
+        assert counts["fetched"] > 0
+        assert counts["fetched"] == counts["rejected"] + counts["inserted"] + counts["updated"] + counts["unchanged"]
+        assert counts["inserted"] == counts["fetched"] - counts["rejected"]
+        # Other tests pull into this CRM as well, so only the rows of the first run are counted.
         first = "select run_id from ecw_run where resource = ? order by started_at limit 1"
-        came = (
+        inserted_rows = (
             f"select count(*) from {resource} r join ecw_link l on l.ecw_id = r.ecw_id and l.resource = ? "  # noqa: S608
             f"where l.inserted_run = ({first})"
         )
-        assert rows(demo, came, resource, resource) == [(found["inserted"],)]
+        assert rows(demo, inserted_rows, resource, resource) == [(counts["inserted"],)]
 
 
 def second_run(demo: Demo, run_id: str) -> None:
-    """Hold a later pull against the first one: everything is unchanged but what the story brought."""
+    """Compare a later pull with the first one: all records are unchanged, except those of the demo's edits."""
     columns = "resource, fetched, rejected, inserted, updated, unchanged, coalesce(deferred_loaded, 0)"
-    found = rows(demo, f"select {columns} from ecw_run where run_id = ?", run_id)  # noqa: S608 - our own names
-    shown = numbers(demo.printed)
-    assert {row[0] for row in found} == set(RESOURCES)
+    runs = rows(demo, f"select {columns} from ecw_run where run_id = ?", run_id)  # noqa: S608 - fixed names
+    table = numbers(demo.printed)
+    assert {row[0] for row in runs} == set(RESOURCES)
     assert rows(demo, "select distinct run_type from ecw_run where run_id = ?", run_id) == [("manual",)]
-    for name, *counts in found:
+    for name, *counts in runs:
         fetched, rejected, inserted, updated, unchanged, waited = map(int, map(str, counts))
         resource = str(name)
         assert rejected + unchanged + inserted + updated == fetched
-        # What is rejected stays so, unless it waited for a patient who was rejected; the walk-in of the story is new to
-        # the CRM, and a chart of it was edited.
+        # A rejected record stays rejected, unless it waited for a rejected patient; the demo's walk-in patient is new
+        # to the CRM, and one patient was edited in eCW.
         if resource != "patient":
             assert inserted <= waited
             assert updated == 0
-        # Insurance is one call a patient, each of them within a day; encounters are those of the run's window; the
-        # story has brought patients.
-        first, now = shown[resource]["fetched"], fetched - waited
+        # Insurance is fetched patient by patient within a day; encounters are those of the run's window; the demo's
+        # edits have added patients.
+        first, now = table[resource]["fetched"], fetched - waited
         if resource == "patient":
             assert now >= first
         elif resource in ("insurance", "encounter"):
@@ -82,8 +82,8 @@ def second_run(demo: Demo, run_id: str) -> None:
 
 
 @pytest.mark.airflow
-def test_a_shell_finds_the_demos_airflow_as_it_was_told(demo: Demo) -> None:
-    # The scheduled run that comes after the first one is over.
+def test_the_printed_commands_work_in_a_shell(demo: Demo) -> None:
+    # First the scheduled run after the first one ends.
     assert wait_until(lambda: ("running",) not in rows(demo, "select state from ecw_run"), LONG)
     (line,) = [line for line in demo.printed.splitlines() if line.startswith("ecw ")]
     command = f"{line.removeprefix('ecw').strip()} --json && ecw check >&2"
@@ -111,7 +111,7 @@ def test_no_log_and_no_xcom_holds_a_name_of_the_population(demo: Demo) -> None:
 
 @pytest.mark.airflow
 def test_ctrl_c_in_the_middle_of_start_up_leaves_no_process(tmp_path: Path) -> None:
-    """Any other moment, and processes that do not want to end, are the subject of tests/demo/test_processes.py."""
+    """tests/demo/test_processes.py tests other moments, and processes that ignore signals."""
     starting = start_demo(tmp_path, PATIENTS="5")
     log = tmp_path / "logs" / "api-server.log"
     assert wait_until(lambda: starting.process.poll() is not None or (log.exists() and log.stat().st_size > 0), LONG)
@@ -121,7 +121,7 @@ def test_ctrl_c_in_the_middle_of_start_up_leaves_no_process(tmp_path: Path) -> N
     assert "Traceback" not in starting.printed
 
 
-def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_port_in_use_is_an_error_of_one_line(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -139,17 +139,17 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
         ({"AIRFLOW_PORT": "99999"}, "AIRFLOW_PORT=99999 is not a number up to 65535: leave it out for 8080."),
         (
             {"AIRFLOW_PORT": "20002", "SANDBOX_PORT": "20000"},
-            "the sandbox takes the ports 20000 to 20002: choose another AIRFLOW_PORT or SANDBOX_PORT.",
+            "the sandbox uses the ports 20000 to 20002: choose another AIRFLOW_PORT or SANDBOX_PORT.",
         ),
     ],
 )
-def test_a_setting_that_cannot_be_is_one_clear_line(tmp_path: Path, setting: dict[str, str], line: str) -> None:
+def test_an_impossible_setting_is_an_error_of_one_line(tmp_path: Path, setting: dict[str, str], line: str) -> None:
     refused = start_demo(tmp_path, **setting)
     assert refused.process.wait(STOP_S) == 1
     assert refused.printed.splitlines() == [f"make: {line}"]
 
 
-def test_an_old_python_is_one_clear_line() -> None:
+def test_an_old_python_is_an_error_of_one_line() -> None:
     done = subprocess.run(
         ["make", "run", "PYTHON=false"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=STOP_S
     )
@@ -167,7 +167,7 @@ def test_a_ready_environment_is_left_as_it_is() -> None:
     assert {path: path.stat().st_mtime for path in before} == before
 
 
-def test_a_morning_s_edits_are_pushed_and_what_waits_is_printed(demo: Demo) -> None:
+def test_a_morning_s_edits_are_pushed_and_held_patients_are_printed(demo: Demo) -> None:
     """One edit of each kind; nothing of a patient is printed."""
     done = [line for line in demo.printed.splitlines() if re.match(r"\d+ +an?", line)]
     assert [bool(re.search(rf" {word} ", line)) for word, line in zip(KINDS, done, strict=True)] == [True] * len(KINDS)

@@ -1,4 +1,4 @@
-"""The pages in Airflow's frame, opened as a person opens them: from the run, from a task."""
+"""The Quality pages in Airflow's frame, opened from the run and from a task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from ecw.resources import RESOURCES
 from tests.fixtures.demo import Demo
-from tests.journeys.demo.test_airflow_ui import look
+from tests.journeys.demo.test_airflow_ui import keep_screenshot
 
 if TYPE_CHECKING:
     from playwright.sync_api import FrameLocator, Page
@@ -27,7 +27,7 @@ def run(demo: Demo) -> str:
 
 
 def opened(page: Page, heading: str) -> FrameLocator:
-    """Return the page in Airflow's frame once it is there."""
+    """Return the page in Airflow's frame when its heading has appeared."""
     frame = page.frame_locator("iframe")
     frame.get_by_role("heading", name=heading, exact=True).wait_for()
     return frame
@@ -38,7 +38,7 @@ def test_the_quality_report_opens_from_the_run(demo: Demo, page: Page, run: str)
     page.get_by_role("link", name="Quality", exact=True).click()
 
     frame = opened(page, "Quality")
-    look(page, demo, "quality-of-a-run")
+    keep_screenshot(page, demo, "quality-of-a-run")
     for resource in RESOURCES:
         assert frame.locator(f"section[id$='-{resource}']").count() == 1
     patient = frame.locator("section[id$='-patient']")

@@ -1,4 +1,4 @@
-"""A patient of the CRM reaches eCW by the real Airflow: noticed, pushed, read back, and unchanged in the next pull."""
+"""A patient of the CRM reaches eCW through a real Airflow: noticed, pushed, read back, unchanged in the next pull."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from include.demo.airflow_api import AirflowApi, wait_until
 from tests.fixtures.demo import LONG, Demo
 
 DAG = "ecw_push_patients"
-# The seed's own example, less its location, which another practice has.
+# The example of the public sample data, without its location, which belongs to another practice.
 SEED: dict[str, Any] = {
     "active": True,
     "identifier": "Lt2IFR5Ah76n4d8TFP5g",
@@ -68,15 +68,15 @@ class Watched:
         return str(run_id)
 
     def patients(self) -> dict[str, dict[str, Any]]:
-        """Return what eCW has."""
+        """Return the patients of eCW, by id."""
         url = f"http://127.0.0.1:{self.demo.sandbox_port + 1}/admin/records/Patient"
         lines = requests.get(url, timeout=600).content.split(b"\n")
         return {each["id"]: each for each in map(json.loads, filter(None, lines))}
 
     def runs(self) -> list[dict[str, Any]]:
         """Return the runs since the demo's own."""
-        found = list(self.call("GET", f"dags/{DAG}/dagRuns?order_by=run_after")["dag_runs"])
-        return [run for run in found if run["dag_run_id"] != self.first]
+        all_runs = list(self.call("GET", f"dags/{DAG}/dagRuns?order_by=run_after")["dag_runs"])
+        return [run for run in all_runs if run["dag_run_id"] != self.first]
 
     def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         return self.airflow._call(method, path, body)
@@ -89,10 +89,10 @@ class Watched:
         return self.airflow.run_state(dag, run_id)
 
     def answered(self, run_id: str, choice: str) -> str:
-        """Answer what the run asks, if it asks; return its state."""
+        """Answer the run's open question, if it has one; return the run's state."""
         path = f"dags/{DAG}/dagRuns/{run_id}"
-        for asked in self.call("GET", f"{path}/hitlDetails")["hitl_details"]:
-            if asked["task_instance"]["state"] == "awaiting_input" and not asked["response_received"]:
+        for question in self.call("GET", f"{path}/hitlDetails")["hitl_details"]:
+            if question["task_instance"]["state"] == "awaiting_input" and not question["response_received"]:
                 self.call("PATCH", f"{path}/taskInstances/approve/-1/hitlDetails", {"chosen_options": [choice]})
         return self.airflow.run_state(DAG, run_id)
 
@@ -104,13 +104,13 @@ class Watched:
 def watched(demo: Demo) -> Iterator[Watched]:
     watched = Watched(demo)
     watched.airflow.unpause(DAG)
-    watched.airflow.read_again(DAG)  # so that its watcher begins
+    watched.airflow.read_again(DAG)  # so that its watcher starts
     yield watched
     watched.call("PATCH", f"dags/{DAG}", {"is_paused": True})
 
 
 @pytest.mark.airflow  # the demo's own start, in `make test`, pulls and pushes
-def test_a_row_written_by_plain_sql_reaches_ecw_by_itself_and_its_echo_is_no_change(watched: Watched) -> None:
+def test_a_row_written_by_sql_is_pushed_automatically_and_pulling_it_back_changes_nothing(watched: Watched) -> None:
     before = watched.patients()
     crm_id = watched.add(**SEED)
     assert wait_until(lambda: watched.ecw_id(crm_id) is not None, LONG), watched.runs()
@@ -121,14 +121,14 @@ def test_a_row_written_by_plain_sql_reaches_ecw_by_itself_and_its_echo_is_no_cha
     first = watched.run_of(crm_id)
     assert first.startswith("asset_triggered")
     assert watched.ended(DAG, first) == "success"
-    table = watched.table(first)  # what other tests of this demo have edited may be in it
+    table = watched.table(first)  # edits of other tests with this demo may be in it
     assert (table["counts"]["created"], table["confirmed"]) == (1, {"complete": 1})
 
     pulled = watched.airflow.trigger("ecw_pull")
     assert watched.ended("ecw_pull", pulled) == "success"
     changed = "SELECT operation FROM ecw_journal WHERE run_id = ? AND direction = 'pull' AND ecw_id = ?"
     assert watched.sql(changed, pulled, ecw_id) == []
-    # The watcher's next look finds somebody else, and nobody else: neither the push's own writing nor the pull's.
+    # The watcher finds only the next new patient: the writes of the push and the pull start no push.
     other = watched.add(**SEED | {"identifier": "N-2", "last_name": "Next", "birth_date": "1971-03-04"})
     assert wait_until(lambda: watched.ecw_id(other) is not None, LONG), watched.runs()
     second = watched.run_of(other)
@@ -146,12 +146,12 @@ def test_a_large_push_waits_for_a_person_in_airflow(watched: Watched) -> None:
         assert wait_until(lambda: watched.airflow.task_states(DAG, run_id).get("approve") == "awaiting_input", LONG), (
             watched.airflow.task_states(DAG, run_id)
         )
-        [asked] = watched.call("GET", f"dags/{DAG}/dagRuns/{run_id}/hitlDetails")["hitl_details"]
-        assert asked["subject"] == "Push 1 new and 0 changed patients to eCW (practice DEMO01)?"
+        [question] = watched.call("GET", f"dags/{DAG}/dagRuns/{run_id}/hitlDetails")["hitl_details"]
+        assert question["subject"] == "Push 1 new and 0 changed patients to eCW (practice DEMO01)?"
         for value in ("Waiting", "W-1", "1960-02-03", SEED["phone"], SEED["city"]):
-            assert value not in json.dumps(asked)
+            assert value not in json.dumps(question)
         assert watched.ecw_id(crm_id) is None
-        # Airflow needs seconds to let go of a task that asks; before that it asks once more, as a person sees.
+        # Airflow needs seconds to resume a task with an answer; until then it shows the question again.
         wait_until(lambda: watched.answered(run_id, "Approve") in ("success", "failed"), LONG, every=10)
         assert watched.airflow.run_state(DAG, run_id) == "success"
         assert watched.table(run_id)["counts"] == {"created": 1}

@@ -1,4 +1,4 @@
-"""Crosswalks: their files, their policies, and what is wrong with them."""
+"""Crosswalks: their files, their policies, and the mistakes that are reported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ecw.mapping.definition.model import Mapping
 COLUMN = "      - {name: sex, label: Sex, path: gender, type: code, crosswalk: sex}\n"
 
 
-def test_of_several_codes_the_first_is_written() -> None:
+def test_of_several_codes_for_one_value_the_first_is_written() -> None:
     crosswalk = Crosswalk(
         "language", (("ENG", "English", "s", ""), ("en", "English", "t", ""), ("es", "Spanish", "t", ""))
     )
@@ -49,7 +49,9 @@ def test_of_several_codes_the_first_is_written() -> None:
         ("sex: {unmapped: keep, crm_list: x}", "male,Male,,\n", "policies.yaml:1:33: 'x' is not table.column"),
     ],
 )
-def test_a_mistake(mapping_of: Callable[..., Mapping], policies: str, lines: str, problem: str) -> None:
+def test_a_mistake_is_reported_with_file_line_and_column(
+    mapping_of: Callable[..., Mapping], policies: str, lines: str, problem: str
+) -> None:
     with pytest.raises(MappingError) as error:
         mapping_of(COLUMN, policies=policies, sex=lines)
     assert problem in error.value.what
@@ -62,14 +64,18 @@ def test_the_header_is_checked(mapping_of: Callable[..., Mapping], tmp_path: Pat
         load_mapping(tmp_path / "mine.yaml")
 
 
-def test_what_a_spreadsheet_adds_is_no_mistake(mapping_of: Callable[..., Mapping], tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_windows_line_ends_are_accepted(
+    mapping_of: Callable[..., Mapping], tmp_path: Path
+) -> None:
     mapping = mapping_of(COLUMN, policies="sex: {unmapped: keep}", sex="male,Male,,\n")
     file = tmp_path / "crosswalks" / "sex.csv"
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
     assert load_mapping(tmp_path / "mine.yaml").version == mapping.version
 
 
-def test_a_spreadsheet_s_own_encoding_is_reported(mapping_of: Callable[..., Mapping], tmp_path: Path) -> None:
+def test_a_table_that_is_not_utf_8_is_reported_with_its_line(
+    mapping_of: Callable[..., Mapping], tmp_path: Path
+) -> None:
     mapping_of(COLUMN, policies="sex: {unmapped: keep}", sex="male,Male,,\n")
     file = tmp_path / "crosswalks" / "sex.csv"
     file.write_bytes(file.read_bytes() + "x,Garçon,,\n".encode("cp1252"))

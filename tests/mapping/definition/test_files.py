@@ -1,4 +1,4 @@
-"""A mapping file is understood, or every mistake in it is reported with file, line and column."""
+"""A mapping file is read, or every mistake in it is reported with file, line and column."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def mistakes(folder: Path, *changes: tuple[str, str]) -> list[str]:
     return [line.replace(f"{folder}/", "") for line in error.value.what.splitlines()[1:]]
 
 
-def test_a_good_file(tmp_path: Path) -> None:
+def test_a_correct_file_is_read(tmp_path: Path) -> None:
     mapping = load_mapping(write(tmp_path, GOOD))
     assert (mapping.name, mapping.resource, mapping.table, mapping.key) == ("patient", "Patient", "patient", "ecw_id")
     assert dict(mapping.excluded) == {"photo": "no pictures"}
     last_name = mapping.column("last_name")
     assert (last_name.sync, last_name.on_conflict, last_name.update) == ("both", "hold", "once")
-    assert last_name.null_if == ("No", "1899-12-30")  # as written: neither false nor a date
+    assert last_name.null_if == ("No", "1899-12-30")  # the texts of the file, not false and a date
     assert [column.name for column in mapping.pushed] == ["last_name"]
 
 
@@ -127,26 +127,26 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
         ("type: string, clean: [trim]", "type: date, null_if: ['1899-12-30T00:00']", "10:98", "is a day, as in"),
     ],
 )
-def test_a_mistake(tmp_path: Path, old: str, new: str, place: str, problem: str) -> None:
-    told = mistakes(tmp_path, (old, new))
-    assert any(line.startswith(f"patient.yaml:{place}: ") and problem in line for line in told), told
+def test_a_mistake_is_reported_with_its_place(tmp_path: Path, old: str, new: str, place: str, problem: str) -> None:
+    lines = mistakes(tmp_path, (old, new))
+    assert any(line.startswith(f"patient.yaml:{place}: ") and problem in line for line in lines), lines
 
 
 def test_a_misspelled_key_hides_no_mistake_in_a_path(tmp_path: Path) -> None:
-    told = mistakes(tmp_path, ("table: patient", "tabel: patient"), ("path: id,", "path: id.last(),"))
-    assert [line.partition(": ")[0] for line in told] == ["patient.yaml:1:1", "patient.yaml:2:1", "patient.yaml:9:59"]
+    lines = mistakes(tmp_path, ("table: patient", "tabel: patient"), ("path: id,", "path: id.last(),"))
+    assert [line.partition(": ")[0] for line in lines] == ["patient.yaml:1:1", "patient.yaml:2:1", "patient.yaml:9:59"]
 
 
 @pytest.mark.parametrize(
     "text", ["", "a: &a [*a]", "# nothing\n", "- a\n- b\n", "just text", "a: [b: c: d", "key: \tx: y"]
 )
-def test_what_is_no_mapping_at_all(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_mapping_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(MappingError, match=r"patient\.yaml"):
         load_mapping(write(tmp_path, text))
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    for name in ("patient.yaml", "patient"):  # a path is never taken for a name in the default folder
+def test_the_error_about_a_missing_file_suggests_a_similar_name(tmp_path: Path) -> None:
+    for name in ("patient.yaml", "patient"):  # a path is not a name in the default folder
         with pytest.raises(MappingError, match="cannot be read: FileNotFoundError"):
             load_mapping(tmp_path / name)
     with pytest.raises(MappingError, match=r"no mapping file 'patinet'; did you mean 'patient'\?"):
@@ -155,28 +155,28 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_two_columns_without_name_are_two_mistakes(tmp_path: Path) -> None:
     nameless = "      - {label: A, path: id, type: string}\n"
-    told = mistakes(tmp_path, ("  - forEachOrNull", f"{nameless}{nameless}  - forEachOrNull"))
-    assert [line.partition(": ")[0] for line in told] == ["patient.yaml:11:9", "patient.yaml:12:9"]
+    lines = mistakes(tmp_path, ("  - forEachOrNull", f"{nameless}{nameless}  - forEachOrNull"))
+    assert [line.partition(": ")[0] for line in lines] == ["patient.yaml:11:9", "patient.yaml:12:9"]
 
 
 @pytest.mark.parametrize("null", ["0000-00-00", "2001-99-99"])
-def test_a_null_date_is_a_text_and_need_not_be_a_day_of_the_calendar(tmp_path: Path, null: str) -> None:
+def test_a_null_date_may_be_a_day_that_does_not_exist(tmp_path: Path, null: str) -> None:
     text = GOOD.replace("type: string, clean: [trim]", f"type: date, null_if: [{null}]")
     assert load_mapping(write(tmp_path, text)).column("npi").null_if == (null,)
 
 
 def test_dates_need_the_practice_s_time_zone(tmp_path: Path) -> None:
-    told = mistakes(tmp_path, ("time_zone: America/New_York\n", ""), ("type: string, clean: [trim]", "type: date"))
-    assert told == ["patient.yaml:1:1: date and datetime columns need a `time_zone`, e.g. America/New_York"]
+    lines = mistakes(tmp_path, ("time_zone: America/New_York\n", ""), ("type: string, clean: [trim]", "type: date"))
+    assert lines == ["patient.yaml:1:1: date and datetime columns need a `time_zone`, e.g. America/New_York"]
 
 
-def test_the_version_follows_what_the_file_says_and_not_how(tmp_path: Path) -> None:
+def test_the_version_changes_with_the_content_and_not_with_comments(tmp_path: Path) -> None:
     first = load_mapping(write(tmp_path, GOOD)).version
     assert load_mapping(write(tmp_path, "# a comment\n" + GOOD)).version == first
     assert load_mapping(write(tmp_path, GOOD.replace("Last Name", "Family Name"))).version != first
 
 
-def test_a_practice_brings_its_own_constants(tmp_path: Path) -> None:
+def test_constants_of_a_practice_replace_those_of_the_file_and_change_the_version(tmp_path: Path) -> None:
     file = write(tmp_path, GOOD.replace('"%value"', '"%npi"'))
     mapping = load_mapping(file, {"npi": "urn:oid:1.2", "other": "x"})
     assert "'urn:oid:1.2'" in show(mapping.column("npi").steps)
@@ -185,7 +185,7 @@ def test_a_practice_brings_its_own_constants(tmp_path: Path) -> None:
     assert mapping.version != load_mapping(file).version
 
 
-def test_the_version_follows_the_crosswalks(mapping_of: Callable[..., Mapping]) -> None:
+def test_the_version_changes_with_the_crosswalks(mapping_of: Callable[..., Mapping]) -> None:
     column = "      - {name: sex, label: Sex, path: gender, type: code, crosswalk: sex}\n"
     versions = {
         mapping_of(column, policies=f"sex: {{unmapped: {policy}}}", sex=lines).version
@@ -195,13 +195,13 @@ def test_the_version_follows_the_crosswalks(mapping_of: Callable[..., Mapping]) 
     assert len(versions) == 6
 
 
-def test_the_project_s_own_files() -> None:
+def test_the_shipped_mappings_are_read() -> None:
     mappings = all_mappings()
     assert {"practitioner", "location"} <= set(mappings)
     assert all(mapping.table == name and mapping.excluded for name, mapping in mappings.items())
 
 
-def test_all_files_are_told_together(tmp_path: Path) -> None:
+def test_the_mistakes_of_all_files_are_reported_together(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("nothing: good\n")
     (tmp_path / "b.yaml").write_text("- 1\n")
     with pytest.raises(MappingError) as error:
@@ -210,7 +210,7 @@ def test_all_files_are_told_together(tmp_path: Path) -> None:
     assert "b.yaml:1:1" in error.value.what
 
 
-def test_the_folder_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_does_not_depend_on_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ECW_MAPPINGS", raising=False)
     monkeypatch.chdir(tmp_path)
     assert (mappings_folder() / "practitioner.yaml").is_file()

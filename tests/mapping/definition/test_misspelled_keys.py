@@ -1,4 +1,4 @@
-"""Any one key misspelled in a shipped mapping, suite or policy file is refused, with its line and a proposal."""
+"""A misspelled key in any shipped mapping, suite or policy file is refused, with its line and a suggestion."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ FILES = [
     *sorted((SHIPPED.parent / "quality").glob("*.yaml")),
     SHIPPED / "crosswalks" / "policies.yaml",
 ]
-OWN_NAMES = ("constant", "set_with")  # their keys are names that the file itself gives, or paths
+OWN_NAMES = ("constant", "set_with")  # their keys are paths, or names that the file defines
 
 
 def keys(node: yaml.Node, above: str = "") -> Iterator[yaml.ScalarNode]:
-    """Yield the keys whose names this project, FHIR or Great Expectations gives."""
+    """Yield the keys that this project, FHIR or Great Expectations defines."""
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
             yield from keys(item, above)
@@ -42,18 +42,18 @@ MAPPINGS = all_mappings()
 PLACES = [(file, key) for file in FILES for key in keys(yaml.compose(file.read_text()))]
 
 
-def misspelled(word: str, at: int, how: str) -> str:
+def misspelled(word: str, at: int, change: str) -> str:
     at %= len(word)
     return {
         "doubled": word[: at + 1] + word[at:],
         "dropped": word[:at] + word[at + 1 :],
         "swapped": word[:at] + word[at : at + 2][::-1] + word[at + 2 :],
         "another": word[:at] + "q" + word[at + 1 :],
-    }[how]
+    }[change]
 
 
 def mistakes_of(file: Path) -> str:
-    """Return what is wrong in a file of a project folder, or with what uses it."""
+    """Return the mistakes of a file of a project folder, or of the files that use it."""
     folder = file.parents[1] / "mappings" if file.name != "policies.yaml" else file.parents[1]
     try:
         if file.parent.name == "quality":
@@ -67,7 +67,7 @@ def mistakes_of(file: Path) -> str:
         return error.what
 
 
-def test_there_are_files_with_keys() -> None:
+def test_the_shipped_files_have_keys_to_misspell() -> None:
     assert len(FILES) == 11
     assert len({file for file, _ in PLACES}) == len(FILES)
     assert len(PLACES) > 900
@@ -85,11 +85,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(
     place=st.sampled_from(PLACES),
     at=st.integers(0, 30),
-    how=st.sampled_from(["doubled", "dropped", "swapped", "another"]),
+    change=st.sampled_from(["doubled", "dropped", "swapped", "another"]),
 )
-def test_a_misspelled_key_is_refused(project: Path, place: tuple[Path, yaml.ScalarNode], at: int, how: str) -> None:
+def test_a_misspelled_key_is_refused(project: Path, place: tuple[Path, yaml.ScalarNode], at: int, change: str) -> None:
     shipped, key = place
-    wrong = misspelled(key.value, at, how)
+    wrong = misspelled(key.value, at, change)
     if not wrong or wrong == key.value:
         return
     text = shipped.read_text()
@@ -101,7 +101,9 @@ def test_a_misspelled_key_is_refused(project: Path, place: tuple[Path, yaml.Scal
     finally:
         file.write_text(text)
     lines = [line for line in found.splitlines() if "did you mean" in line or "use one of" in line]
-    if shipped.name == "policies.yaml" and not key.start_mark.column:  # a crosswalk's name: its user is reported
+    if (
+        shipped.name == "policies.yaml" and not key.start_mark.column
+    ):  # a crosswalk's name: the mapping that uses it is reported
         assert any(f"has no policy for {key.value!r}" in line for line in lines), found
         return
     assert any(f"{file.name}:{key.start_mark.line + 1}:" in line and repr(wrong) in line for line in lines), found

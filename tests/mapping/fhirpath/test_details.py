@@ -1,4 +1,4 @@
-"""A county and a race's details go with the city and the category that they belong to, and with nothing else."""
+"""A write removes a county with its city and race details with their category, and only then."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def address_after(row: Json, **before: Any) -> Json:
     ],
     ids=str,
 )
-def test_the_county_goes_with_the_city(row: Json) -> None:
+def test_another_city_state_or_country_removes_the_county(row: Json) -> None:
     address = address_after(row)
     assert not {"district", "_district"} & address.keys()
     assert {name: address[name] for name in ("use", "line")} == {"use": "home", "line": ["1 A St"]}
@@ -65,28 +65,28 @@ def test_the_county_goes_with_the_city(row: Json) -> None:
         ({"state": "Kansas"}, {}),
         ({"country": "USA"}, {}),
         ({"city": "Topeka", "phone": "9135550111"}, {}),
-        ({"city": "Topeka"}, {"city": None}),  # it was of no other city
+        ({"city": "Topeka"}, {"city": None}),  # no city before
     ],
     ids=str,
 )
-def test_the_county_stays_where_the_place_does(row: Json, before: Json) -> None:
+def test_the_county_stays_if_the_city_state_and_country_stay(row: Json, before: Json) -> None:
     assert address_after(row, **before)["district"] == "Shawnee"
 
 
 def test_another_address_keeps_its_county() -> None:
-    there = {"resourceType": "Patient", "address": [TOPEKA, TOPEKA | {"use": "work"}, {**TOPEKA, "use": "old"}]}
-    after = COMPOSER.resource({"city": "Lawrence"}, into=there).resource["address"]
+    patient = {"resourceType": "Patient", "address": [TOPEKA, TOPEKA | {"use": "work"}, {**TOPEKA, "use": "old"}]}
+    after = COMPOSER.resource({"city": "Lawrence"}, into=patient).resource["address"]
     assert ["district" in each for each in after] == [False, True, True]
 
 
-def test_a_county_that_the_crm_knows_is_the_crms(mapping_of: Callable[..., Mapping]) -> None:
+def test_a_county_that_the_mapping_pushes_is_written_and_not_removed(mapping_of: Callable[..., Mapping]) -> None:
     columns = "".join(
         f"      - {{name: {name}, label: A, path: \"address.current('home').{path}\", type: string, sync: both}}\n"
         for name, path in (("city", "city"), ("county", "district"))
     )
-    composer, there = Composer(mapping_of(columns)), {"resourceType": "Patient", "address": [TOPEKA]}
+    composer, patient = Composer(mapping_of(columns)), {"resourceType": "Patient", "address": [TOPEKA]}
     for row, county in (({"city": "Auburn"}, "Shawnee"), ({"city": "Lawrence", "county": "Douglas"}, "Douglas")):
-        assert composer.resource(row, into=there).resource["address"][0]["district"] == county
+        assert composer.resource(row, into=patient).resource["address"][0]["district"] == county
 
 
 # -- race and ethnicity
@@ -97,10 +97,10 @@ def part(code: str, url: str = "detailed", system: str = CDC) -> Json:
 
 
 def parts_after(kind: str, before: list[Json], **row: str) -> list[str]:
-    """Return the codes of the details that are left."""
-    said = {"url": "text", "valueString": "x"}
-    there = {"resourceType": "Patient", "extension": [{"url": f"{US_CORE}{kind}", "extension": [*before, said]}]}
-    composed = COMPOSER.resource(row, into=there)
+    """Return the codes of the details that the write leaves."""
+    text = {"url": "text", "valueString": "x"}
+    patient = {"resourceType": "Patient", "extension": [{"url": f"{US_CORE}{kind}", "extension": [*before, text]}]}
+    composed = COMPOSER.resource(row, into=patient)
     assert composed.problems == []
     [extension] = composed.resource["extension"]
     return [each["valueCoding"]["code"] for each in extension["extension"] if each["url"] == "detailed"]
@@ -112,7 +112,7 @@ EUROPEAN, ARAB, CHINESE, LOCAL = part("2108-9"), part("2129-5"), part("2034-7"),
 
 
 @pytest.mark.parametrize(
-    ("before", "race", "left"),
+    ("before", "race", "remaining"),
     [
         ([WHITE, EUROPEAN, ARAB], "Asian", []),
         ([WHITE, ASIAN, EUROPEAN, CHINESE], "Asian", ["2034-7"]),
@@ -122,7 +122,7 @@ EUROPEAN, ARAB, CHINESE, LOCAL = part("2108-9"), part("2129-5"), part("2034-7"),
         ([UNKNOWN, EUROPEAN], "Asian", []),
         ([EUROPEAN], "Asian", []),
         ([EUROPEAN], "White", ["2108-9"]),
-        ([WHITE, LOCAL], "Asian", []),  # it was a detail of what is no longer there
+        ([WHITE, LOCAL], "Asian", []),  # a detail of the category that the write removed
         ([WHITE, ASIAN, LOCAL], "Asian", ["X1"]),
         ([WHITE, part("2108-9", system="http://terminology.hl7.org/CodeSystem/CDCREC")], "Asian", []),
         ([part("1002-5", "ombCategory"), part("1044-7"), part("1840-8")], "White", []),
@@ -130,8 +130,10 @@ EUROPEAN, ARAB, CHINESE, LOCAL = part("2108-9"), part("2129-5"), part("2034-7"),
         ([part("2076-8", "ombCategory"), part("2500-7"), part("2080-0")], "Asian", []),
     ],
 )
-def test_no_detail_of_a_race_that_is_not_there(before: list[Json], race: str, left: list[str]) -> None:
-    assert parts_after("race", before, race=race) == left
+def test_details_of_a_race_that_the_write_removes_are_removed(
+    before: list[Json], race: str, remaining: list[str]
+) -> None:
+    assert parts_after("race", before, race=race) == remaining
 
 
 HISPANIC, OTHER = part("2135-2", "ombCategory"), part("2186-5", "ombCategory")
@@ -139,12 +141,12 @@ CUBAN = part("2182-4")
 
 
 @pytest.mark.parametrize(
-    ("before", "row", "left"),
+    ("before", "row", "remaining"),
     [
         ([HISPANIC, CUBAN], {"ethnicity": "Not Hispanic or Latino"}, []),
         ([HISPANIC, CUBAN], {"ethnicity": "Declined to Specify"}, []),
         ([OTHER, CUBAN], {"ethnicity": "Hispanic or Latino"}, ["2182-4"]),
-        # What the CRM says itself is written, whatever else it says.
+        # Details of the CRM itself are written, even if they do not fit its ethnicity.
         (
             [HISPANIC, CUBAN],
             {"ethnicity": "Not Hispanic or Latino", "ethnicity_detail": "Cuban; Dominican"},
@@ -152,8 +154,10 @@ CUBAN = part("2182-4")
         ),
     ],
 )
-def test_no_detail_of_an_ethnicity_that_is_not_there(before: list[Json], row: dict[str, str], left: list[str]) -> None:
-    assert parts_after("ethnicity", before, **row) == left
+def test_details_of_an_ethnicity_that_the_write_removes_are_removed(
+    before: list[Json], row: dict[str, str], remaining: list[str]
+) -> None:
+    assert parts_after("ethnicity", before, **row) == remaining
 
 
 TREE = {
@@ -171,11 +175,11 @@ TREE = {
     after=st.lists(st.sampled_from(sorted(TREE)), min_size=1, max_size=3, unique=True),
 )
 @settings(max_examples=examples(200), derandomize=True)
-def test_after_a_write_every_detail_belongs_to_a_race_that_is_there(
+def test_after_a_write_every_detail_belongs_to_a_race_of_the_patient(
     before: list[str], details: list[int], after: list[str]
 ) -> None:
     codes = COMPOSER.mapping.crosswalks["race"].codes
-    there = [part(codes[race][0], "ombCategory") for race in before] + [part(f"{number}-0") for number in details]
-    left = parts_after("race", there, race="; ".join(after))
-    belong = [f"{number}-0" for number in details if any(number in TREE[race] for race in after)]
-    assert left == ([f"{number}-0" for number in details] if set(before) == set(after) else belong)
+    extensions = [part(codes[race][0], "ombCategory") for race in before] + [part(f"{number}-0") for number in details]
+    remaining = parts_after("race", extensions, race="; ".join(after))
+    of_new_races = [f"{number}-0" for number in details if any(number in TREE[race] for race in after)]
+    assert remaining == ([f"{number}-0" for number in details] if set(before) == set(after) else of_new_races)

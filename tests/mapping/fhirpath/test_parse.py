@@ -1,4 +1,4 @@
-"""Paths are read as FHIRPath reads them, and refused with the piece, the place and the nearest thing."""
+"""Paths are parsed as FHIRPath, or refused with the piece, its place and the nearest supported form."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ecw.mapping.fhirpath.paths import (
 )
 
 
-def test_steps() -> None:
+def test_a_path_is_parsed_into_steps() -> None:
     assert parse("name.where(use='usual' and period.end.empty()).given[0]") == (
         Member("name"),
         Where((Equals((Member("use"),), "usual"), Presence((Member("period"), Member("end")), present=False))),
@@ -29,7 +29,7 @@ def test_steps() -> None:
     )
 
 
-def test_union_and_group() -> None:
+def test_unions_and_groups_are_parsed() -> None:
     a, b = (Member("a"),), (Member("b"),)
     assert parse("a | b") == (Union((a, b)),)
     assert parse("(a | b).first().c") == (Union((a, b)), First(), Member("c"))
@@ -47,11 +47,11 @@ def test_union_and_group() -> None:
         ("extension('it\\'s')", Extension("it's")),
     ],
 )
-def test_what_is_polymorphic(text: str, last: object) -> None:
+def test_value_and_deceased_are_choices_where_fhir_defines_them_so(text: str, last: object) -> None:
     assert parse(text)[-1] == last
 
 
-def test_constants_are_put_in() -> None:
+def test_constants_are_replaced_by_their_values() -> None:
     path = parse("identifier.where(system=%npi)", {"npi": "http://hl7.org/fhir/sid/us-npi"})
     assert show(path) == "identifier.where(system = 'http://hl7.org/fhir/sid/us-npi')"
 
@@ -98,7 +98,9 @@ def test_show_writes_what_parse_reads(text: str) -> None:
         ("name.where(use)", 14, "')'", "a='x'"),
     ],
 )
-def test_a_path_outside_the_subset(text: str, offset: int, piece: str, nearest: str) -> None:
+def test_a_path_outside_the_subset_is_refused_with_the_nearest_supported_form(
+    text: str, offset: int, piece: str, nearest: str
+) -> None:
     with pytest.raises(PathNotUnderstood) as error:
         parse(text, {"npi": "n"})
     assert error.value.offset == offset

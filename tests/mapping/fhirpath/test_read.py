@@ -1,4 +1,4 @@
-"""What a path reads is what FHIRPath reads: fhirpathpy is the oracle."""
+"""A path reads the same values as FHIRPath; fhirpathpy is the oracle."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ PATHS = [
     "extension('v').value",
     "extension('v').value.ofType(boolean)",
     "extension('w').extension('in').value.ofType(string)",
-    # Not extension('in')[1]: the oracle's extension() gives the first only, the specification's all.
+    # Not extension('in')[1]: the oracle's extension() returns only the first, the specification's returns all.
     "extension('w').extension.where(url='in')[1].value",
     "extension('z').value",
     "extension.where(url='u').value.ofType(Coding).code",
@@ -105,43 +105,45 @@ def oracle(text: str) -> Callable[[dict[str, Any]], list[Any]]:
 
 
 def expected(resource: dict[str, Any], path: Path | str) -> Any:
-    """Return what FHIRPath finds first; current() and resolve() it does not have, so the way goes on by hand there."""
-    values = found(without_companions(resource), parse(path) if isinstance(path, str) else path)
+    """Return the first value that FHIRPath finds; current() and resolve(), which it lacks, are evaluated here."""
+    values = evaluate(without_companions(resource), parse(path) if isinstance(path, str) else path)
     value = next((value for value in values if value is not None), None)
     return float(value) if isinstance(value, Decimal) else value
 
 
-def found(resource: dict[str, Any], path: Path) -> list[Any]:
+def evaluate(resource: dict[str, Any], path: Path) -> list[Any]:
     for at, step in enumerate(path):
-        if isinstance(step, Union) and ours(step):
+        if isinstance(step, Union) and uses_own_functions(step):
             return [
-                value for branch in step.branches for value in found(resource, (*path[:at], *branch, *path[at + 1 :]))
+                value
+                for branch in step.branches
+                for value in evaluate(resource, (*path[:at], *branch, *path[at + 1 :]))
             ]
         if isinstance(step, Current):
             chosen = current(
-                found(resource, path[:at]), step.uses, lambda one, needs=step.needs: bool(found(one, needs))
+                evaluate(resource, path[:at]), step.uses, lambda one, needs=step.needs: bool(evaluate(one, needs))
             )
-            return [] if chosen is None else found(chosen, path[at + 1 :]) if path[at + 1 :] else [chosen]
+            return [] if chosen is None else evaluate(chosen, path[at + 1 :]) if path[at + 1 :] else [chosen]
         if isinstance(step, Resolve):
-            names = [one.get("reference") for one in found(resource, path[:at])]
-            inside = [one for one in resource.get("contained", ()) if f"#{one.get('id')}" in names]
-            return [value for one in inside for value in found(one, path[at + 1 :])]
+            names = [one.get("reference") for one in evaluate(resource, path[:at])]
+            contained = [one for one in resource.get("contained", ()) if f"#{one.get('id')}" in names]
+            return [value for one in contained for value in evaluate(one, path[at + 1 :])]
     return list(oracle(show(path))(resource))
 
 
-def ours(step: Union) -> bool:
+def uses_own_functions(step: Union) -> bool:
     return any(isinstance(inner, Current | Resolve) for branch in step.branches for inner in branch)
 
 
 def without_companions(value: Any) -> Any:
-    """Leave out `_given` and its like: fhirpathpy gives them as values where there is no value."""
+    """Remove `_given` and other companions: fhirpathpy returns them as values if the value is missing."""
     if isinstance(value, dict):
         return {key: without_companions(inner) for key, inner in value.items() if not key.startswith("_")}
     return [without_companions(inner) for inner in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize("text", PATHS)
-def test_reads_as_fhirpath(text: str) -> None:
+def test_a_path_reads_the_same_as_fhirpath(text: str) -> None:
     assert reader(parse(text))(PATIENT) == expected(PATIENT, text)
 
 
@@ -153,7 +155,7 @@ def test_text_in_a_path_never_becomes_code(text: str) -> None:
 
 
 @pytest.mark.parametrize("mapping", sorted(all_mappings()))
-def test_every_path_of_every_mapping_file_reads_as_fhirpath(
+def test_every_path_of_every_mapping_file_reads_the_same_as_fhirpath(
     mapping: str, samples: Callable[[str], list[dict[str, Any]]]
 ) -> None:
     mapped = all_mappings()[mapping]
@@ -166,7 +168,7 @@ def test_every_path_of_every_mapping_file_reads_as_fhirpath(
 
 
 @pytest.mark.parametrize("mapping", sorted(all_mappings()))
-def test_generated_resources_read_as_fhirpath(mapping: str) -> None:
+def test_generated_resources_read_the_same_as_fhirpath(mapping: str) -> None:
     mapped, together = all_mappings()[mapping], Mapper(all_mappings()[mapping])
     reads = [(column, reader(column.steps)) for column in mapped.columns]
 
@@ -175,7 +177,7 @@ def test_generated_resources_read_as_fhirpath(mapping: str) -> None:
     def agree(resource: dict[str, Any]) -> None:
         values = {column.name: expected(resource, column.steps) for column in mapped.columns}
         assert {column.name: without_companions(read(resource)) for column, read in reads} == values
-        # All columns in one function, and each in its own, say the same.
+        # One function for all columns and one function for each column give the same row.
         row = together.row(resource).row
         assert not row or row == together.row_with_problems(resource).row
 

@@ -1,4 +1,5 @@
-"""Writing obeys two laws, for every pushed column and on whatever FHIR allows; and it touches nothing else."""
+"""Two laws of writing, for every pushed column and any FHIR resource: writing the read value changes nothing, and
+reading returns the written value; nothing else changes."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from tests.fixtures.examples import examples
 from tests.mapping.generated import resources
 
 PUSHED = load_mapping("patient").pushed
-# Concepts are written whole: tests/mapping/test_laws.py has their laws.
+# Concepts are written as a whole: their laws are in tests/mapping/test_laws.py.
 PATHS = [
     path
     for column in PUSHED
@@ -45,7 +46,7 @@ def leaves(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
 
 @given(resource=resources("Patient"))
 @settings(max_examples=examples(100), derandomize=True)
-def test_putting_what_is_there_changes_nothing(resource: dict[str, Any]) -> None:
+def test_writing_the_value_that_was_read_changes_nothing(resource: dict[str, Any]) -> None:
     before = deepcopy(resource)
     for path in PATHS:
         value = reader(path)(resource)
@@ -56,7 +57,7 @@ def test_putting_what_is_there_changes_nothing(resource: dict[str, Any]) -> None
 
 @given(resource=resources("Patient"), path=st.sampled_from(PATHS), value=VALUES)
 @settings(max_examples=examples(400), derandomize=True)
-def test_what_was_put_is_read_and_nothing_else_changed(resource: dict[str, Any], path: Any, value: Any) -> None:
+def test_the_written_value_is_read_and_nothing_else_changes(resource: dict[str, Any], path: Any, value: Any) -> None:
     before = dict(leaves(resource))
     reads = reader(path)
     if isinstance(path[-1], Index) and not reader((*path[:-1], Index(path[-1].at - 1)))(resource) and path[-1].at:
@@ -66,21 +67,21 @@ def test_what_was_put_is_read_and_nothing_else_changed(resource: dict[str, Any],
     put(resource, path, value)
     assert reads(resource) == value
     after = dict(leaves(resource))
-    gone = {at for at in before if at not in after or after[at] != before[at]}
-    assert len({at for at in gone if not gave_way(at, after)}) <= 1
+    changed = {at for at in before if at not in after or after[at] != before[at]}
+    assert len({at for at in changed if not was_replaced(at, after)}) <= 1
 
 
-def gave_way(at: str, after: Iterable[str]) -> bool:
+def was_replaced(at: str, after: Iterable[str]) -> bool:
     """Return True if a leaf lay in a value[x] or deceased[x] that another type of the same choice has replaced."""
-    # What FHIR's JSON says of a primitive beside its value stands under `_name`: it goes with the value.
+    # FHIR's JSON keeps the id and extensions of a primitive under `_name`: they are removed with the value.
     at, *others = (each.replace("._", ".") for each in (at, *after))
     if not (found := re.fullmatch(r"(.*?\.(?:value|deceased))([A-Z]\w*).*", at)):
         return False
-    there = {now[len(found[1]) :] for now in others if now.startswith(found[1])}
-    return bool(there) and not any(rest.startswith(found[2]) for rest in there)
+    types = {now[len(found[1]) :] for now in others if now.startswith(found[1])}
+    return bool(types) and not any(rest.startswith(found[2]) for rest in types)
 
 
-def test_every_pushed_path_is_tried() -> None:
+def test_every_pushed_path_is_among_the_tested_paths() -> None:
     assert len(PATHS) > 22
 
 
@@ -108,7 +109,7 @@ def test_every_pushed_path_is_tried() -> None:
             {"telecom": [{"use": "work", "value": "1"}]},
             {"telecom": [{"use": "work", "value": "2"}]},
         ),
-        # A name of the second branch is the one that is used: the missing part goes into it.
+        # The first branch finds no name: the missing part is written into the name of the second branch.
         (
             "(name.where(use.empty()) | name.where(use='usual')).first().family",
             "F",
@@ -133,7 +134,7 @@ def test_every_pushed_path_is_tried() -> None:
             {"deceasedDateTime": "1899-12-30T00:00:00-05:00", "_deceasedDateTime": {"id": "a"}},
             {"deceasedBoolean": False},
         ),
-        # What says that the value is absent goes, what else the companion says stays.
+        # The extension for an absent value is removed; the rest of the companion stays.
         (
             "birthDate",
             "2001-05-27",
@@ -154,7 +155,9 @@ def test_every_pushed_path_is_tried() -> None:
         ),
     ],
 )
-def test_put(path: str, value: Any, before: dict[str, Any], after: dict[str, Any]) -> None:
+def test_put_writes_the_value_to_its_place(
+    path: str, value: Any, before: dict[str, Any], after: dict[str, Any]
+) -> None:
     put(before, parse(path), value)
     assert before == after
 
@@ -186,7 +189,9 @@ def test_put(path: str, value: Any, before: dict[str, Any], after: dict[str, Any
         ),
     ],
 )
-def test_clear(path: str, before: dict[str, Any], after: dict[str, Any]) -> None:
+def test_clear_removes_the_value_and_the_elements_that_would_be_empty(
+    path: str, before: dict[str, Any], after: dict[str, Any]
+) -> None:
     clear(before, parse(path))
     assert before == after
 
@@ -199,7 +204,7 @@ def test_clear(path: str, before: dict[str, Any], after: dict[str, Any]) -> None
         ("telecom.where(value='1').value", {}, "path"),
     ],
 )
-def test_what_cannot_be_written(path: str, before: dict[str, Any], rule: str) -> None:
+def test_a_value_that_cannot_be_written_is_refused_with_its_rule(path: str, before: dict[str, Any], rule: str) -> None:
     with pytest.raises(Unusable) as error:
         put(before, parse(path), "2")
     assert error.value.rule == rule
@@ -214,5 +219,5 @@ def test_what_cannot_be_written(path: str, before: dict[str, Any], rule: str) ->
         ("a.where(b='c' and d.empty()).e | f.where(g.exists()).h", None),
     ],
 )
-def test_writable(path: str, reason: str | None) -> None:
+def test_a_path_that_cannot_be_written_is_reported_with_the_reason(path: str, reason: str | None) -> None:
     assert writable(parse(path)) == reason

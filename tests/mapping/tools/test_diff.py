@@ -1,4 +1,4 @@
-"""What a changed mapping would change is known before anything is written."""
+"""`ecw mapping diff` counts the rows and columns that a changed mapping would change, and writes nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def compare(mapping: Mapping, resources: list[dict[str, Any]], rows: dict[str, d
     return difference(Mapper(mapping), resources, lambda ids: {key: rows[key] for key in ids if key in rows})
 
 
-def test_counts_and_ids_and_no_values(mapping_of: Callable[..., Mapping]) -> None:
+def test_the_difference_holds_counts_and_ids_and_no_values(mapping_of: Callable[..., Mapping]) -> None:
     found = compare(
         mapping_of(COLUMNS),
         [
@@ -49,31 +49,31 @@ def test_counts_and_ids_and_no_values(mapping_of: Callable[..., Mapping]) -> Non
     assert found.examples == ["changed"]
 
 
-def test_a_static_value_that_is_there_stays(mapping_of: Callable[..., Mapping]) -> None:
+def test_a_column_that_is_updated_once_differs_only_if_it_is_empty(mapping_of: Callable[..., Mapping]) -> None:
     loaded = {"ecw_id": "a", "dob": None, "sex": None, "first": "en"}
     assert compare(mapping_of(COLUMNS), [patient("a", language="es")], {"a": loaded}).changed == 0
     loaded["first"] = None
     assert compare(mapping_of(COLUMNS), [patient("a", language="es")], {"a": loaded}).columns == {"first": 1}
 
 
-def test_a_column_that_the_table_lacks(mapping_of: Callable[..., Mapping]) -> None:
+def test_a_column_that_the_table_lacks_is_missing_and_not_changed(mapping_of: Callable[..., Mapping]) -> None:
     found = compare(mapping_of(COLUMNS), [patient("a")], {"a": {"ecw_id": "a", "dob": None, "first": None}})
     assert (found.missing, found.changed) == (["sex"], 0)
 
 
-def test_rows_are_looked_up_in_chunks(mapping_of: Callable[..., Mapping]) -> None:
-    asked: list[int] = []
+def test_rows_are_read_in_chunks(mapping_of: Callable[..., Mapping]) -> None:
+    chunk_sizes: list[int] = []
 
     def rows(ids: list[str]) -> dict[str, dict[str, Any]]:
-        asked.append(len(ids))
+        chunk_sizes.append(len(ids))
         return {}
 
     difference(Mapper(mapping_of("")), (patient(str(at)) for at in range(CHUNK + 1)), rows)
-    assert asked == [CHUNK, 1]
+    assert chunk_sizes == [CHUNK, 1]
 
 
 @pytest.mark.parametrize(
-    ("value", "there", "equal"),
+    ("value", "stored", "equal"),
     [
         ("2015-11-01T22:00:14+00:00", datetime(2015, 11, 1, 22, 0, 14, tzinfo=UTC), True),
         ("2015-11-01T22:00:14+00:00", datetime(2015, 11, 1, 22, 0, 14), True),  # noqa: DTZ001  # as SQLite gives it
@@ -88,5 +88,5 @@ def test_rows_are_looked_up_in_chunks(mapping_of: Callable[..., Mapping]) -> Non
         ("a", None, False),
     ],
 )
-def test_same(value: Any, there: Any, equal: bool) -> None:
-    assert same(value, there) is equal
+def test_a_mapped_value_equals_the_stored_value_in_its_own_type(value: Any, stored: Any, equal: bool) -> None:
+    assert same(value, stored) is equal

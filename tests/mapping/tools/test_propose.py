@@ -1,4 +1,4 @@
-"""Crosswalk lines from the names of both sides: only what is certain is proposed."""
+"""Crosswalk lines proposed from the names of both sides: only certain pairs become lines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EMPTY = Crosswalk("location", ())
         ("Behavioral Health Topeka", "Behavioural Health Topeka"),
     ],
 )
-def test_names_of_one_place(one: str, other: str) -> None:
+def test_two_spellings_of_one_place_are_certain(one: str, other: str) -> None:
     assert likeness(one, other) >= CERTAIN
 
 
@@ -39,18 +39,18 @@ def test_names_of_one_place(one: str, other: str) -> None:
         ("???", "!!!"),
     ],
 )
-def test_names_of_two_places(one: str, other: str) -> None:
+def test_the_names_of_two_places_are_not_certain(one: str, other: str) -> None:
     assert likeness(one, other) < CERTAIN
 
 
 @given(st.text(), st.text())
-def test_likeness_is_symmetric_and_a_share(one: str, other: str) -> None:
+def test_likeness_is_between_0_and_1_and_nearly_symmetric(one: str, other: str) -> None:
     found = likeness(one, other)
     assert 0 <= found <= 1
-    assert found == pytest.approx(likeness(other, one), abs=0.15)  # difflib's ratio is not quite
+    assert found == pytest.approx(likeness(other, one), abs=0.15)  # difflib's ratio is not exactly symmetric
 
 
-def test_what_is_certain_is_a_line_and_the_rest_is_for_a_person() -> None:
+def test_certain_pairs_become_lines_and_the_rest_is_listed_for_a_person() -> None:
     ecw = {
         "Location/a": "Main St Clinic",
         "Location/b": "Northside Ctr",
@@ -64,19 +64,19 @@ def test_what_is_certain_is_a_line_and_the_rest_is_for_a_person() -> None:
         "Location/a,Main Saint Clinic,,eCW: Main St Clinic",
         "Location/b,Northside Center,,eCW: Northside Ctr",
     ]
-    assert [each.code for each in found.ambiguous] == ["Location/d", "Location/e"], "two of one name: which is it?"
+    assert [each.code for each in found.ambiguous] == ["Location/d", "Location/e"], "two codes have the same name"
     assert found.alone == [("Location/c", "Mobile Unit")]
     assert found.unused == ["Topeka Clinic East", "Warehouse"]
 
 
-def test_two_words_of_the_crm_as_near_are_a_question() -> None:
+def test_two_equally_similar_crm_values_are_ambiguous() -> None:
     found = propose(EMPTY, {"Location/a": "Topeka Clinic"}, ["Topeka Clinics", "Topeka Clinic."])
 
     assert found.lines == []
-    assert {word for word, _ in found.ambiguous[0].candidates} == {"Topeka Clinics", "Topeka Clinic."}
+    assert {value for value, _ in found.ambiguous[0].candidates} == {"Topeka Clinics", "Topeka Clinic."}
 
 
-def test_what_the_crosswalk_has_is_left_alone() -> None:
+def test_a_code_that_the_crosswalk_has_is_not_proposed_again() -> None:
     known = Crosswalk("location", (("Location/a", "Annex", "", ""),))
 
     found = propose(known, {"Location/a": "Main Clinic", "Location/b": "Annex"}, ["Main Clinic", "Annex"])

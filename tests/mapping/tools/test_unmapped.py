@@ -1,4 +1,4 @@
-"""Codes without a crosswalk line are counted, and come as lines to add."""
+"""Codes without a crosswalk line are counted, and printed as lines to add."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def patient(code: str, display: str | None, place: str = "Practitioner/a.1") -> 
     }
 
 
-def test_lines_to_add_the_worst_first(mapping_of: Callable[..., Mapping]) -> None:
+def test_lines_to_add_are_sorted_by_rejected_records(mapping_of: Callable[..., Mapping]) -> None:
     codes = UnmappedCodes(mapping_of(COLUMNS, policies=POLICIES, race="1,One,,\n", place=""))
     for resource in (patient("1", "One"), patient("2", None), patient("2", "Two"), patient("3", None)):
         codes.add(resource)
@@ -46,7 +46,7 @@ def test_lines_to_add_the_worst_first(mapping_of: Callable[..., Mapping]) -> Non
     ]
 
 
-def test_a_fixed_crosswalk_lets_the_records_in(mapping_of: Callable[..., Mapping]) -> None:
+def test_the_printed_lines_fix_the_crosswalk(mapping_of: Callable[..., Mapping]) -> None:
     codes = UnmappedCodes(mapping_of(COLUMNS, policies=POLICIES, race="1,One,,\n", place=""))
     codes.add(patient("2", "Two"))
     lines = {name: "\n".join(e.line for e in codes.worst_first() if e.crosswalk == name) for name in ("race", "place")}
@@ -58,7 +58,7 @@ def test_a_fixed_crosswalk_lets_the_records_in(mapping_of: Callable[..., Mapping
     assert fixed.mapper.row(patient("2", "Two")).row["race"] == "Two"
 
 
-def test_a_concept_s_code_comes_with_its_own_system_and_name() -> None:
+def test_a_line_has_the_system_and_display_of_its_code() -> None:
     from ecw.mapping.definition.files import load_mapping
 
     codes = UnmappedCodes(load_mapping("patient"))
@@ -69,13 +69,13 @@ def test_a_concept_s_code_comes_with_its_own_system_and_name() -> None:
 
 
 @given(st.lists(st.text(max_size=6) | st.sampled_from(["=1+1", "+1", "-x", "@x", "\t=x", "'=x", "'x"]), max_size=4))
-def test_no_cell_is_a_formula_and_every_cell_is_read_as_it_was(cells: list[str]) -> None:
+def test_no_cell_is_a_formula_and_every_cell_is_read_back_unchanged(cells: list[str]) -> None:
     written = [for_spreadsheets(cell) for cell in cells]
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in written)
     assert [as_read(cell) for cell in written] == cells
 
 
-def test_a_code_of_ecws_that_looks_like_a_formula_is_written_as_text() -> None:
+def test_a_code_that_looks_like_a_formula_is_written_as_text() -> None:
     line = Unmapped("plans", "=cmd|' /C calc'!A0", display="@SUM(1)").line
     assert line.startswith("'=cmd")
     assert ",'@SUM" in line

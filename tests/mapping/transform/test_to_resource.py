@@ -1,4 +1,4 @@
-"""A row becomes a resource: a new one, or what eCW has with only the differences written."""
+"""A row becomes a resource: a new one, or eCW's own with only the differences written."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ROW: dict[str, Any] = {
 }
 
 
-def test_the_seed_s_request_is_reproduced_exactly(shared_data: Path) -> None:
+def test_the_sample_request_of_the_seed_is_reproduced_exactly(shared_data: Path) -> None:
     composed = COMPOSER.resource(ROW)
     assert composed.problems == []
     assert bundle.create(composed.resource) == orjson.loads(
@@ -58,7 +58,7 @@ def test_the_seed_s_request_is_reproduced_exactly(shared_data: Path) -> None:
     )
 
 
-def test_what_was_composed_maps_back() -> None:
+def test_a_composed_resource_maps_back_to_its_row() -> None:
     resource = {**COMPOSER.resource(ROW).resource, "id": "p.1"}
     mapped = MAPPER.row(resource)
     assert mapped.problems == []
@@ -73,31 +73,31 @@ def test_what_was_composed_maps_back() -> None:
 
 @given(resource=resources("Patient"))
 @settings(max_examples=examples(100), derandomize=True)
-def test_composing_what_was_mapped_changes_nothing(resource: dict[str, Any]) -> None:
+def test_composing_the_mapped_row_changes_nothing(resource: dict[str, Any]) -> None:
     row = MAPPER.row(resource).row
     composed = COMPOSER.resource(row, into=resource)
     assert composed.resource == resource
     assert composed.written == []
 
 
-def test_eCW_s_spelling_stays_where_it_says_the_same() -> None:  # noqa: N802
-    there = {
+def test_ecws_spelling_of_the_same_value_stays() -> None:
+    existing = {
         "telecom": [{"system": "phone", "use": "home", "value": "(913) 555-2003"}],
         "address": [{"postalCode": "668391105"}],
     }
-    composed = COMPOSER.resource({"phone": "9135552003", "postal_code": "66839-1105"}, into=there)
-    assert composed.resource == there
+    composed = COMPOSER.resource({"phone": "9135552003", "postal_code": "66839-1105"}, into=existing)
+    assert composed.resource == existing
 
 
-def test_the_CRM_s_spelling_is_no_change_and_is_not_sent() -> None:  # noqa: N802
-    there = {"telecom": [{"system": "phone", "use": "home", "value": "9135552003"}]}
+def test_the_crms_spelling_of_the_same_value_is_not_sent() -> None:
+    existing = {"telecom": [{"system": "phone", "use": "home", "value": "9135552003"}]}
     row = {"phone": "(913) 555-2003"}
-    assert COMPOSER.resource(row, into=there).written == []
-    assert COMPOSER.resource(row).resource["telecom"] == there["telecom"]
+    assert COMPOSER.resource(row, into=existing).written == []
+    assert COMPOSER.resource(row).resource["telecom"] == existing["telecom"]
 
 
-def test_an_update_keeps_everything_it_does_not_own() -> None:
-    there = {
+def test_an_update_keeps_every_element_that_no_pushed_column_uses() -> None:
+    existing = {
         "resourceType": "Patient",
         "id": "p.1",
         "extension": [{"url": "http://example.org/unknown", "valueString": "kept"}],
@@ -111,26 +111,26 @@ def test_an_update_keeps_everything_it_does_not_own() -> None:
         ],
         "photo": [{"title": "kept"}],
     }
-    expected = deepcopy(there)
+    expected = deepcopy(existing)
     expected["name"][1]["family"] = "Baker"
     expected["telecom"][0]["value"] = "9135552003"
-    composed = COMPOSER.resource({"last_name": "Baker", "phone": "9135552003", "city": None}, into=there)
+    composed = COMPOSER.resource({"last_name": "Baker", "phone": "9135552003", "city": None}, into=existing)
     assert composed.resource == expected
     assert composed.written == ["last_name", "phone"]
-    assert there["telecom"][0]["value"] == "1"  # the argument itself is left alone
+    assert existing["telecom"][0]["value"] == "1"  # the argument itself is not changed
 
 
-def test_clearing_is_asked_for_by_name() -> None:
-    there = {
+def test_a_column_is_cleared_only_if_it_is_named() -> None:
+    existing = {
         "telecom": [{"system": "phone", "use": "home", "value": "1"}],
         "maritalStatus": {"coding": [{"code": "M"}], "text": "M"},
     }
-    assert COMPOSER.resource({"phone": None, "marital_status": None}, into=there).resource == there
-    assert COMPOSER.resource({}, into=there, clear=["phone", "marital_status"]).resource == {}
+    assert COMPOSER.resource({"phone": None, "marital_status": None}, into=existing).resource == existing
+    assert COMPOSER.resource({}, into=existing, clear=["phone", "marital_status"]).resource == {}
 
 
 @pytest.mark.parametrize(
-    ("there", "cleared", "left"),
+    ("existing", "cleared", "remaining"),
     [
         (
             {"address": [{"use": "home", "line": ["A", "B"]}]},
@@ -150,7 +150,7 @@ def test_clearing_is_asked_for_by_name() -> None:
         (
             {"maritalStatus": {"coding": [{"code": "M", "display": "Married"}, {"code": "S"}], "text": "Married"}},
             "marital_status",
-            {},  # all codings of a concept say one thing
+            {},  # all codings of a concept have one meaning
         ),
         (
             {"communication": [{"language": {"coding": [{"code": "es"}]}}, {"language": {"coding": [{"code": "fr"}]}}]},
@@ -197,7 +197,7 @@ def test_clearing_is_asked_for_by_name() -> None:
             "last_name",
             {"name": [{"use": "usual", "_family": GAP, "given": ["A"]}, {"use": "usual", "family": "G"}]},
         ),
-        # Nor does a sibling of a later use or rank come in its place, wherever it stands.
+        # A sibling of a lower precedence does not become the current element either, wherever it is in the list.
         (
             {"address": [{"line": ["B"], "city": "Y"}, {"use": "home", "line": ["A"], "city": "X"}]},
             "address_line1",
@@ -258,7 +258,7 @@ def test_clearing_is_asked_for_by_name() -> None:
             "language",
             {"communication": [{"language": {"coding": [{"code": "es"}]}}, {"language": GAP, "preferred": True}]},
         ),
-        # What nothing would take the place of goes.
+        # An element that no sibling would replace is removed.
         (
             {"address": [{"use": "home", "line": ["A", "B"], "city": "C"}]},
             "address_line2",
@@ -271,37 +271,39 @@ def test_clearing_is_asked_for_by_name() -> None:
         ),
     ],
 )
-def test_what_is_cleared_moves_nothing_else(there: dict[str, Any], cleared: str, left: dict[str, Any]) -> None:
-    before = {column.name: COMPOSER.present(column, there) for column in COMPOSER.columns}
-    composed = COMPOSER.resource({}, into=there, clear=[cleared])
-    assert composed.resource == left
+def test_clearing_a_column_changes_no_other_column_and_can_be_undone(
+    existing: dict[str, Any], cleared: str, remaining: dict[str, Any]
+) -> None:
+    before = {column.name: COMPOSER.present(column, existing) for column in COMPOSER.columns}
+    composed = COMPOSER.resource({}, into=existing, clear=[cleared])
+    assert composed.resource == remaining
     after = {column.name: COMPOSER.present(column, composed.resource) for column in COMPOSER.columns}
     assert after == before | {cleared: None}
     again = COMPOSER.resource({cleared: before[cleared]}, into=composed.resource)
     assert {column.name: COMPOSER.present(column, again.resource) for column in COMPOSER.columns} == before
-    assert "data-absent-reason" not in str(again.resource), "it is there again"
+    assert "data-absent-reason" not in str(again.resource), "the value is back"
 
 
-def test_a_gap_at_the_end_goes_with_what_came_after_it() -> None:
-    there = {"address": [{"use": "home", "line": ["A", "B"], "city": "C"}]}
-    gap = COMPOSER.resource({}, into=there, clear=["address_line1"]).resource
+def test_a_gap_at_the_end_of_a_list_is_removed() -> None:
+    existing = {"address": [{"use": "home", "line": ["A", "B"], "city": "C"}]}
+    gap = COMPOSER.resource({}, into=existing, clear=["address_line1"]).resource
     assert COMPOSER.resource({}, into=gap, clear=["address_line2"]).resource == {
         "address": [{"use": "home", "city": "C"}]
     }
-    assert COMPOSER.resource({}, into=there, clear=["address_line1", "address_line2"]).resource == {
+    assert COMPOSER.resource({}, into=existing, clear=["address_line1", "address_line2"]).resource == {
         "address": [{"use": "home", "city": "C"}]
     }
 
 
-def test_a_coding_without_system_does_not_keep_the_old_one(mapping_of: Callable[..., Mapping]) -> None:
+def test_a_code_without_a_system_does_not_keep_the_old_codes_system(mapping_of: Callable[..., Mapping]) -> None:
     column = (
         "      - name: sex\n        label: Sex\n        path: maritalStatus.coding.first().code\n        type: code\n"
         "        sync: both\n        crosswalk: sex\n"
         "        set_with: {maritalStatus.coding.first().system: '%system'}\n"
     )
     composer = Composer(mapping_of(column, policies="sex: {unmapped: reject}", sex="a,A,s,\nb,B,,\n"))
-    there = {"maritalStatus": {"coding": [{"system": "s", "code": "a"}]}}
-    assert composer.resource({"sex": "B"}, into=there).resource == {"maritalStatus": {"coding": [{"code": "b"}]}}
+    existing = {"maritalStatus": {"coding": [{"system": "s", "code": "a"}]}}
+    assert composer.resource({"sex": "B"}, into=existing).resource == {"maritalStatus": {"coding": [{"code": "b"}]}}
 
 
 @pytest.mark.parametrize(
@@ -316,27 +318,29 @@ def test_a_coding_without_system_does_not_keep_the_old_one(mapping_of: Callable[
         ({"gender": ["Male"]}, ("gender", "type")),
     ],
 )
-def test_what_cannot_be_pushed_is_a_problem_without_its_value(row: dict[str, Any], problem: tuple[str, str]) -> None:
+def test_a_value_that_cannot_be_pushed_is_a_problem_that_does_not_quote_it(
+    row: dict[str, Any], problem: tuple[str, str]
+) -> None:
     composed = COMPOSER.resource(row)
     assert [(found.column, found.rule) for found in composed.problems] == [problem]
     assert not any(str(value) in found.reason for found in composed.problems for value in row.values())
 
 
-def test_what_eCW_has_that_is_not_fhir_is_a_problem_and_no_crash() -> None:  # noqa: N802
+def test_a_resource_of_ecw_that_is_not_fhir_is_a_problem_and_not_an_exception() -> None:
     composed = COMPOSER.resource({"phone": "9135552003"}, into={"resourceType": "Patient", "telecom": ["secret"]})
     assert [(found.column, found.rule) for found in composed.problems] == [("phone", "not FHIR")]
 
 
 @pytest.mark.parametrize("empty", [None, "", "  "])
-def test_an_empty_column_leaves_what_eCW_has(empty: str | None) -> None:  # noqa: N802
-    there = {"name": [{"family": "Lee", "given": ["Ann", "B"]}]}
-    composed = COMPOSER.resource({"middle_name": empty, "city": empty}, into=there)
-    assert (composed.resource, composed.written, composed.problems) == (there, [], [])
+def test_an_empty_column_does_not_change_ecws_value(empty: str | None) -> None:
+    existing = {"name": [{"family": "Lee", "given": ["Ann", "B"]}]}
+    composed = COMPOSER.resource({"middle_name": empty, "city": empty}, into=existing)
+    assert (composed.resource, composed.written, composed.problems) == (existing, [], [])
 
 
-def test_a_moment_is_written_with_the_practice_s_offset(mapping_of: Callable[..., Mapping]) -> None:
+def test_a_time_is_written_with_the_practices_offset(mapping_of: Callable[..., Mapping]) -> None:
     column = "      - {name: died, label: Died, path: deceased.ofType(dateTime), type: datetime, sync: both}\n"
     composer = Composer(mapping_of(column))
-    for moment in ("2022-07-22T16:00:00+00:00", "2022-07-22T16:00:00"):  # a row's moments are UTC
+    for moment in ("2022-07-22T16:00:00+00:00", "2022-07-22T16:00:00"):  # times of a row are UTC
         assert composer.resource({"died": moment}).resource["deceasedDateTime"] == "2022-07-22T12:00:00-04:00"
     assert [found.rule for found in composer.resource({"died": "secret"}).problems] == ["date"]

@@ -1,4 +1,4 @@
-"""A resource becomes a row, or a list of all that is wrong with it."""
+"""A resource becomes a row, or a list of all its problems."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def test_a_row_has_every_pulled_column(mapping_of: MappingOf) -> None:
 
 
 @pytest.mark.parametrize("null", ["1899-12-30T00:00:00-05:00", "1899-12-30", "1899-12-30T00:00:00Z"])
-def test_a_null_date_is_nothing(mapping_of: MappingOf, null: str) -> None:
+def test_a_null_date_is_mapped_to_null(mapping_of: MappingOf, null: str) -> None:
     assert Mapper(mapping_of(DIED)).row(patient(deceasedDateTime=null)).row["died"] is None
 
 
-def test_false_may_mean_nothing(mapping_of: MappingOf) -> None:
+def test_false_is_mapped_to_null_if_null_if_lists_it(mapping_of: MappingOf) -> None:
     column = "      - {name: on, label: On, path: active, type: boolean, null_if: [false]}\n"
     mapper = Mapper(mapping_of(column))
     assert [mapper.row(patient(active=active)).row["on"] for active in (False, True)] == [None, True]
 
 
-def test_all_problems_of_a_record_are_told_and_no_value(mapping_of: MappingOf) -> None:
+def test_all_problems_of_a_record_are_reported_without_values(mapping_of: MappingOf) -> None:
     mapped = Mapper(mapping_of(DOB + DIED)).row(
         {"resourceType": "Patient", "birthDate": "1987-99-99", "deceasedDateTime": "x"}
     )
@@ -55,7 +55,7 @@ def test_all_problems_of_a_record_are_told_and_no_value(mapping_of: MappingOf) -
 
 
 @pytest.mark.parametrize(("required", "problems", "warnings"), [("", 0, 1), (", required: true", 1, 0)])
-def test_a_year_is_no_day_and_costs_the_record_only_where_one_must_be(
+def test_a_partial_date_rejects_the_record_only_if_the_column_is_required(
     mapping_of: MappingOf, required: str, problems: int, warnings: int
 ) -> None:
     mapped = Mapper(mapping_of(DOB.replace("type: date", f"type: date{required}"))).row(patient(birthDate="1987"))
@@ -64,12 +64,12 @@ def test_a_year_is_no_day_and_costs_the_record_only_where_one_must_be(
     assert mapped.row["dob"] is None
 
 
-def test_a_record_of_another_type(mapping_of: MappingOf) -> None:
+def test_a_record_of_another_type_is_a_problem(mapping_of: MappingOf) -> None:
     mapped = Mapper(mapping_of(DOB)).row({"resourceType": "OperationOutcome"})
     assert mapped.problems == [Problem(None, "resource type", "this is not a Patient")]
 
 
-def test_what_is_not_fhir_at_all_is_a_problem_and_no_crash(mapping_of: MappingOf) -> None:
+def test_a_record_that_is_not_fhir_is_a_problem_and_not_an_exception(mapping_of: MappingOf) -> None:
     column = "      - {name: phone, label: P, path: telecom.where(use='home').value, type: string}\n"
     mapped = Mapper(mapping_of(column)).row(patient(telecom=["5550100", None]))
     assert [problem.rule for problem in mapped.problems] == ["not FHIR"]
@@ -99,7 +99,7 @@ def test_an_unmapped_code_follows_the_policy_and_is_counted(
     assert (mapped.row["race"], mapped.unmapped, mapped.problems) == ("White", [], [])
 
 
-def test_the_practice_decides_the_time_zone(mapping_of: MappingOf) -> None:
+def test_the_practices_time_zone_replaces_that_of_the_mapping(mapping_of: MappingOf) -> None:
     mapping = mapping_of(DIED)
     died = patient(deceasedDateTime="2022-07-22")
     assert Mapper(mapping).row(died).row["died"] == "2022-07-22T04:00:00+00:00"
@@ -107,7 +107,7 @@ def test_the_practice_decides_the_time_zone(mapping_of: MappingOf) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(all_mappings()))
-def test_all_sample_data_maps(name: str, samples: Callable[[str], list[dict[str, Any]]]) -> None:
+def test_all_sample_data_is_mapped_without_problems(name: str, samples: Callable[[str], list[dict[str, Any]]]) -> None:
     mapping = all_mappings()[name]
     mapper = Mapper(mapping)
     for resource in samples(mapping.resource):
@@ -117,6 +117,6 @@ def test_all_sample_data_maps(name: str, samples: Callable[[str], list[dict[str,
         assert mapped.row["ecw_id"] == resource["id"]
 
 
-def test_the_generated_source_can_be_read(mapping_of: MappingOf) -> None:
+def test_the_generated_source_names_the_path_of_each_value(mapping_of: MappingOf) -> None:
     source = Mapper(mapping_of(DOB)).source
     assert "v2 = r.get('birthDate')  # birthDate" in source

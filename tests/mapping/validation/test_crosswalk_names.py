@@ -1,4 +1,4 @@
-"""A crosswalk's names are held against what eCW and the CRM have now."""
+"""A crosswalk's codes and values are compared with the lists that eCW and the CRM have now."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ PROGRAMS = Crosswalk(
 @pytest.fixture
 def connection(empty_crm_url: str) -> Iterator[Connection]:
     engine = engine_from_url(empty_crm_url)
-    with engine.connect() as found:
-        found.execute(text("CREATE TABLE location (ecw_id VARCHAR(64), active BOOLEAN)"))
-        found.execute(text("INSERT INTO location VALUES ('a.1', true), ('c.3', NULL)"))
-        yield found
+    with engine.connect() as opened:
+        opened.execute(text("CREATE TABLE location (ecw_id VARCHAR(64), active BOOLEAN)"))
+        opened.execute(text("INSERT INTO location VALUES ('a.1', true), ('c.3', NULL)"))
+        yield opened
     engine.dispose()
 
 
-def test_a_name_that_is_gone_or_inactive_on_either_side(connection: Connection) -> None:
+def test_a_code_or_value_that_was_deleted_or_deactivated_is_a_problem(connection: Connection) -> None:
     connection.execute(text("UPDATE location SET active = false WHERE ecw_id = 'a.1'"))
     connection.execute(text("CREATE TABLE treatment_program (name TEXT)"))
     connection.execute(text("INSERT INTO treatment_program VALUES ('Outpatient')"))
@@ -50,7 +50,7 @@ def test_a_name_that_is_gone_or_inactive_on_either_side(connection: Connection) 
     assert found.unverified == []
 
 
-def test_the_policy_s_default_and_two_of_one_name(connection: Connection) -> None:
+def test_the_default_of_the_policy_is_compared_too(connection: Connection) -> None:
     connection.execute(text("INSERT INTO location VALUES ('b.2', true)"))
     connection.execute(text("CREATE TABLE treatment_program (name TEXT, active BOOLEAN)"))
     connection.execute(text("INSERT INTO treatment_program VALUES ('Detox', true), ('Detox', false)"))
@@ -61,7 +61,7 @@ def test_the_policy_s_default_and_two_of_one_name(connection: Connection) -> Non
     ]
 
 
-def test_a_list_that_is_not_there_is_reported_and_no_problem(connection: Connection) -> None:
+def test_a_missing_list_is_unverified_and_not_a_problem(connection: Connection) -> None:
     connection.execute(text("INSERT INTO location VALUES ('b.2', true)"))
     found = check_lists(connection, [PROGRAMS, Crosswalk("gender", (("male", "Male", "", ""),))])
     assert found.problems == []
@@ -71,14 +71,16 @@ def test_a_list_that_is_not_there_is_reported_and_no_problem(connection: Connect
 
 
 @pytest.mark.parametrize(
-    ("unmapped", "rest"),
+    ("unmapped", "policy_text"),
     [
         ({"unmapped": "keep"}, "the others are loaded as they are"),
         ({"unmapped": "default", "default": "Detox"}, "the others become 'Detox'"),
         ({"unmapped": "reject"}, "records with another one are rejected"),
     ],
 )
-def test_how_much_of_both_lists_a_crosswalk_has(connection: Connection, unmapped: dict[str, str], rest: str) -> None:
+def test_the_coverage_counts_the_entries_of_both_lists_that_the_crosswalk_has(
+    connection: Connection, unmapped: dict[str, str], policy_text: str
+) -> None:
     connection.execute(text("INSERT INTO location VALUES ('b.2', true), ('d.4', true), ('gone', false)"))
     connection.execute(text("CREATE TABLE treatment_program (name TEXT)"))
     connection.execute(text("INSERT INTO treatment_program VALUES ('Detox'), ('Outpatient'), ('Aftercare')"))
@@ -87,11 +89,11 @@ def test_how_much_of_both_lists_a_crosswalk_has(connection: Connection, unmapped
 
     assert found.coverage == [
         "crosswalk treatment_program has 3 of eCW's 4 (location.ecw_id) and 2 of the CRM's 3 (treatment_program.name); "
-        + rest
+        + policy_text
     ]
 
 
-def test_a_crm_without_such_lists_is_reported_and_is_no_problem(connection: Connection) -> None:
+def test_a_crm_without_both_lists_is_unverified_and_not_a_problem(connection: Connection) -> None:
     found = check_lists(connection, [replace(PROGRAMS, ecw_list="nothing.id", crm_list="facility.name")])
 
     assert (found.problems, found.coverage, len(found.unverified)) == ([], [], 2)

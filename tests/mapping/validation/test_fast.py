@@ -1,4 +1,4 @@
-"""What is quickly accepted is FHIR by the models too, and what eCW sends is quickly accepted."""
+"""A record that the fast check accepts is valid by the FHIR models too, and eCW's records pass the fast check."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ KEYS = [
 @pytest.mark.parametrize("kind", TYPES)
 @given(seed=st.integers(0, 2**32))
 @settings(max_examples=examples(60))
-def test_what_is_accepted_is_fhir_in_full(kind: str, seed: int) -> None:
+def test_a_record_that_the_fast_check_accepts_is_valid_by_the_models(kind: str, seed: int) -> None:
     random = Random(seed)
     for _ in range(8):
         resource = spoilt(random.choice(RECORDS[kind]), random)
@@ -70,7 +70,7 @@ def test_what_is_accepted_is_fhir_in_full(kind: str, seed: int) -> None:
 
 
 def spoilt(resource: dict[str, Any], random: Random) -> dict[str, Any]:
-    """Return a copy that is changed at one place or a few."""
+    """Return a copy with one to three random changes."""
     resource = copy.deepcopy(resource)
     for _ in range(random.choice([1, 1, 1, 2, 3])):
         places = list(inside(resource))
@@ -88,7 +88,7 @@ def spoilt(resource: dict[str, Any], random: Random) -> dict[str, Any]:
 
 
 def inside(value: Any) -> list[Any]:
-    """Return the objects and lists in a value, itself among them."""
+    """Return the objects and lists in a value, including the value itself."""
     if not isinstance(value, dict | list):
         return []
     return [value, *(found for each in keys_of(value) for found in inside(value[each]))]
@@ -100,29 +100,29 @@ def keys_of(place: Any) -> list[Any]:
 
 @pytest.mark.parametrize("year", [1900, 1999, 2000, 2099])
 @pytest.mark.parametrize("time", ["T00:00:00Z", "T23:59:59.9+13:59", "T12:00:00.123456-13:59", "T09:30:00+00:00"])
-def test_the_usual_dates_are_dates_in_full(year: int, time: str) -> None:
+def test_dates_that_the_fast_check_accepts_are_valid_by_the_models(year: int, time: str) -> None:
     for month, day in product((1, 2, 12), (1, 10, 28)):
-        found = f"{year}-{month:02}-{day:02}"
-        assert re.fullmatch(DAY, found)
+        day_text = f"{year}-{month:02}-{day:02}"
+        assert re.fullmatch(DAY, day_text)
         assert re.fullmatch(TIME, time)
-        dates = {"birthDate": found, "deceasedDateTime": found + time, "meta": {"lastUpdated": found + time}}
-        patient = {"resourceType": "Patient", "extension": [{"url": "a", "valueDateTime": found}], **dates}
+        dates = {"birthDate": day_text, "deceasedDateTime": day_text + time, "meta": {"lastUpdated": day_text + time}}
+        patient = {"resourceType": "Patient", "extension": [{"url": "a", "valueDateTime": day_text}], **dates}
         assert in_full(patient) == []
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_all_that_eCW_sends_is_accepted(kind: str) -> None:  # noqa: N802
+def test_the_fast_check_accepts_every_record_of_the_sandbox(kind: str) -> None:
     assert RECORDS[kind]
     assert [resource for resource in RECORDS[kind] if not accepts(resource)] == []
 
 
 @pytest.mark.parametrize("kind", [kind for kind in TYPES if kind != "Group"])
-def test_all_sample_data_is_accepted(kind: str, samples: Callable[[str], list[dict[str, Any]]]) -> None:
+def test_the_fast_check_accepts_all_sample_data(kind: str, samples: Callable[[str], list[dict[str, Any]]]) -> None:
     assert [resource for resource in samples(kind) if not accepts(resource)] == []
 
 
 @pytest.mark.parametrize(
-    ("elements", "told"),
+    ("elements", "reason"),
     [
         ({"nmae": []}, ": has an element that FHIR does not have"),
         ({"name": [{"nmae": "a"}]}, ".name[0]: has an element that FHIR does not have"),
@@ -139,10 +139,10 @@ def test_all_sample_data_is_accepted(kind: str, samples: Callable[[str], list[di
         ({"_birthDate": {}}, "._birthDate: model_validation_format"),
     ],
 )
-def test_what_is_not_fhir_is_reported_as_ever(elements: dict[str, Any], told: str) -> None:
+def test_a_record_that_is_not_fhir_is_reported_with_path_and_rule(elements: dict[str, Any], reason: str) -> None:
     patient = {"resourceType": "Patient", "id": "p.1", **elements}
     assert not accepts(patient)
-    assert [problem.reason for problem in not_fhir(patient)] == [f"Patient{told}"]
+    assert [problem.reason for problem in not_fhir(patient)] == [f"Patient{reason}"]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_what_is_not_fhir_is_reported_as_ever(elements: dict[str, Any], told: st
         {"resourceType": ["Patient"]},
     ],
 )
-def test_a_second_choice_and_a_strange_shape_are_told(elements: dict[str, Any]) -> None:
+def test_a_second_choice_or_an_unknown_shape_is_one_problem(elements: dict[str, Any]) -> None:
     patient = {"resourceType": "Patient", "id": "p.1", **elements}
     assert not accepts(patient)
     assert len(not_fhir(patient)) == 1
@@ -172,7 +172,7 @@ def test_a_second_choice_and_a_strange_shape_are_told(elements: dict[str, Any]) 
         {"birthDate": None},
     ],
 )
-def test_what_the_models_have_to_tell_is_fhir_still(elements: dict[str, Any]) -> None:
+def test_a_valid_record_that_only_the_models_can_judge_is_accepted_in_the_end(elements: dict[str, Any]) -> None:
     patient = {"resourceType": "Patient", "id": "p.1", **elements}
     assert not accepts(patient)
     assert not_fhir(patient) == []

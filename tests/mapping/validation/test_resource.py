@@ -1,4 +1,4 @@
-"""What is not FHIR is reported by path and rule, never by value; what eCW really sends is FHIR."""
+"""Errors against FHIR are reported by path and rule, never by value; shapes that eCW really sends are accepted."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def reasons(**elements: Any) -> list[str]:
         {"active": False, "gender": "unknown"},
     ],
 )
-def test_what_eCW_sends_passes(elements: dict[str, Any]) -> None:  # noqa: N802
+def test_shapes_that_ecw_sends_are_accepted(elements: dict[str, Any]) -> None:
     assert reasons(**elements) == []
 
 
-def test_an_encounter_without_type_passes() -> None:
+def test_an_encounter_whose_type_is_absent_is_accepted() -> None:
     encounter = {
         "resourceType": "Encounter",
         "id": "e",
@@ -48,7 +48,7 @@ def test_an_encounter_without_type_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("elements", "told"),
+    ("elements", "reason"),
     [
         ({"birthDate": "secret"}, "Patient.birthDate: has no value that its type allows"),
         ({"birthDate": "2001-02-30"}, "Patient.birthDate: is not a day of the calendar"),
@@ -64,13 +64,13 @@ def test_an_encounter_without_type_passes() -> None:
         ),
     ],
 )
-def test_what_is_not_fhir(elements: dict[str, Any], told: str) -> None:
-    assert reasons(**elements) == [told]
-    assert "secret" not in told.lower().replace("resource inside", "")
+def test_an_error_is_reported_by_path_and_rule_and_not_by_value(elements: dict[str, Any], reason: str) -> None:
+    assert reasons(**elements) == [reason]
+    assert "secret" not in reason.lower().replace("resource inside", "")
 
 
 @pytest.mark.parametrize("resource", [{}, {"resourceType": "Nothing"}, {"resourceType": None}])
-def test_what_is_no_resource(resource: dict[str, Any]) -> None:
+def test_a_resource_without_a_known_type_is_reported(resource: dict[str, Any]) -> None:
     assert [problem.reason for problem in not_fhir(resource)] == ["resourceType: not a resource type"]
 
 

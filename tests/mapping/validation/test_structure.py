@@ -1,4 +1,4 @@
-"""Paths are held against FHIR, and so is what a mapping forgets."""
+"""Paths are checked against FHIR's structure, and elements that a mapping neither maps nor excludes are reported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMN = "      - {name: x, label: X, path: PATH, type: string, sync: SYNC}\n"
 
 
 @pytest.mark.parametrize("name", sorted(all_mappings()))
-def test_every_element_is_mapped_or_left_out_with_a_reason(name: str) -> None:
+def test_every_element_is_mapped_or_excluded_with_a_reason(name: str) -> None:
     assert check_structure(all_mappings()[name]) == []
 
 
@@ -44,47 +44,51 @@ def test_every_element_is_mapped_or_left_out_with_a_reason(name: str) -> None:
         ("multipleBirth.ofType(integer)", "pull", None),
     ],
 )
-def test_a_path(mapping_of: Callable[..., Mapping], path: str, sync: str, problem: str | None) -> None:
+def test_a_wrong_path_is_reported_with_its_line(
+    mapping_of: Callable[..., Mapping], path: str, sync: str, problem: str | None
+) -> None:
     mapping = mapping_of(COLUMN.replace("PATH", f'"{path}"').replace("SYNC", sync))
-    told = [line for line in check_structure(mapping) if "column 'x'" in line]
-    assert len(told) == (problem is not None), told
+    lines = [line for line in check_structure(mapping) if "column 'x'" in line]
+    assert len(lines) == (problem is not None), lines
     if problem:
-        assert problem in told[0]
-        assert told[0].startswith(f"{mapping.file}:8: ")
+        assert problem in lines[0]
+        assert lines[0].startswith(f"{mapping.file}:8: ")
 
 
 @pytest.mark.parametrize(("sync", "problems"), [("pull", 0), ("both", 1)])
-def test_what_cleaning_makes_cannot_be_pushed(mapping_of: Callable[..., Mapping], sync: str, problems: int) -> None:
+def test_a_column_whose_type_comes_from_cleaning_cannot_be_pushed(
+    mapping_of: Callable[..., Mapping], sync: str, problems: int
+) -> None:
     column = f"      - {{name: x, label: X, path: gender, type: boolean, clean: active_status, sync: {sync}}}\n"
-    told = [line for line in check_structure(mapping_of(column)) if "gender is never a value of type boolean" in line]
-    assert len(told) == problems
+    lines = [line for line in check_structure(mapping_of(column)) if "gender is never a value of type boolean" in line]
+    assert len(lines) == problems
 
 
-def test_what_is_forgotten(mapping_of: Callable[..., Mapping]) -> None:
+def test_elements_in_no_column_are_reported(mapping_of: Callable[..., Mapping]) -> None:
     mapping = mapping_of(COLUMN.replace("PATH", "birthDate").replace("SYNC", "pull"))
-    told = "\n".join(check_structure(mapping))
-    assert "photo is in no column: map it" in told
-    assert "us-core-race is in no column: map it" in told
-    assert "deceased is in no column" in told
-    assert "deceasedBoolean" not in told
-    assert "birthDate is in no column" not in told
+    report = "\n".join(check_structure(mapping))
+    assert "photo is in no column: map it" in report
+    assert "us-core-race is in no column: map it" in report
+    assert "deceased is in no column" in report
+    assert "deceasedBoolean" not in report
+    assert "birthDate is in no column" not in report
 
 
-def test_a_leave_out_that_is_wrong(mapping_of: Callable[..., Mapping]) -> None:
+def test_a_wrong_entry_of_excluded_is_reported(mapping_of: Callable[..., Mapping]) -> None:
     file = mapping_of(COLUMN.replace("PATH", "birthDate").replace("SYNC", "pull")).file
     file.write_text(file.read_text().replace("excluded: {}", "excluded: {birthDate: why, foto: why}"))
     from ecw.mapping.definition.files import load_mapping
 
-    told = "\n".join(check_structure(load_mapping(file)))
-    assert "birthDate is excluded, but a column uses it" in told
-    assert "Patient has no element 'foto'; did you mean 'photo'?" in told
+    report = "\n".join(check_structure(load_mapping(file)))
+    assert "birthDate is excluded, but a column uses it" in report
+    assert "Patient has no element 'foto'; did you mean 'photo'?" in report
 
 
-def test_a_resource_that_is_not_fhir(mapping_of: Callable[..., Mapping]) -> None:
+def test_a_resource_that_fhir_does_not_have_is_reported(mapping_of: Callable[..., Mapping]) -> None:
     assert "'Patent' is not a FHIR resource" in check_structure(mapping_of("", resource="Patent"))[0]
 
 
-def test_elements() -> None:
+def test_the_elements_of_a_type_have_their_cardinality_type_and_choice() -> None:
     patient = elements("Patient")
     assert patient["name"].repeats
     assert patient["name"].type == "HumanName"

@@ -1,4 +1,4 @@
-"""Cleaning functions, each on the habit that it is for."""
+"""Cleaning functions, each with the habit of eCW's users that it corrects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ecw.mapping.values.clean import CLEANERS
         ("commas_to_spaces", ",", None),
         ("phone_digits", "(913) 555-2003", "9135552003"),
         ("phone_digits", "+1 913 555 2003", "9135552003"),
-        ("phone_digits", "+49 30 123456", "+49 30 123456"),  # ten digits, and no US number
+        ("phone_digits", "+49 30 123456", "+49 30 123456"),  # ten digits, but not a US number
         ("phone_digits", "+977 1 4261 600", "+977 1 4261 600"),
         ("phone_digits", "555-0100 ext. 7", "555-0100 ext. 7"),
         ("us_zip", "668391105", "66839-1105"),
@@ -34,13 +34,13 @@ from ecw.mapping.values.clean import CLEANERS
         ("drop_search_reference", "Practitioner/a", "Practitioner/a"),
     ],
 )
-def test_cleaning(name: str, text: str, cleaned: object) -> None:
+def test_each_cleaning_function_corrects_its_habit(name: str, text: str, cleaned: object) -> None:
     assert CLEANERS[name](text) == cleaned
 
 
 @pytest.mark.parametrize("name", sorted(CLEANERS))
 @pytest.mark.parametrize("text", ["", " x, y ", "+1 (913) 555-2003", "668391105", "active", "1987-02", "A/b?c"])
-def test_cleaning_twice_is_cleaning_once(name: str, text: str) -> None:
+def test_cleaning_a_cleaned_value_changes_nothing(name: str, text: str) -> None:
     clean = CLEANERS[name]
     once = clean(text)
     assert not isinstance(once, str) or clean(once) == once

@@ -1,4 +1,4 @@
-"""An export: waited for without a worker, taken up after a crash, cancelled when the task is cleared."""
+"""A bulk export: the task defers while it runs, resumes it after a crash, and cancels it when it is cleared."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = on_sqlite
 
 @pytest.fixture
 def run(pull: Pulling, sandbox: RunningSandbox) -> Run:
-    sandbox.set(export_seconds=1e6)  # until `waited` says that it is ready
+    sandbox.set(export_seconds=1e6)  # until `resumed` sets it to 0
     group = sandbox.records("Group")[0]["name"]
     return pull.begin(options={"strategies": {"practitioner": "bulk", "location": "bulk"}, "bulk_group": group})
 
@@ -34,12 +34,12 @@ def execute(run: Run, name: str = "practitioner") -> Batch:
     return ExtractOperator(task_id="extract", pull=run, resource_name=name).execute({})  # type: ignore[typeddict-item]
 
 
-def waited(deferred: TaskDeferred, sandbox: RunningSandbox) -> Batch:
-    """Do what the triggerer does while eCW finishes the export, then what the worker does."""
+def resumed(deferred: TaskDeferred, sandbox: RunningSandbox) -> Batch:
+    """Finish the export, run the trigger as the triggerer does, then resume the operator as the worker does."""
     sandbox.set(export_seconds=0)
     path, kwargs = deferred.trigger.serialize()
     assert path == "ecw.operators.export_trigger.ExportTrigger"
-    assert kwargs["seconds"] == 120, "as eCW asks for"
+    assert kwargs["seconds"] == 120, "eCW's Retry-After"
     trigger = ExportTrigger(**kwargs | {"seconds": 0})
 
     async def fire() -> Any:
@@ -50,34 +50,34 @@ def waited(deferred: TaskDeferred, sandbox: RunningSandbox) -> Batch:
     return operator.resume_execution(deferred.method_name, {"event": event.payload}, {})  # type: ignore[arg-type]
 
 
-def test_an_export_is_waited_for_and_staged_whole(run: Run, sandbox: RunningSandbox) -> None:
+def test_a_task_defers_until_its_export_is_ready_and_stages_every_record(run: Run, sandbox: RunningSandbox) -> None:
     with pytest.raises(TaskDeferred) as deferred:
         execute(run)
 
-    batch = waited(deferred.value, sandbox)
+    batch = resumed(deferred.value, sandbox)
 
-    held = {record["id"]: record for record in sandbox.records("Practitioner")}
-    assert {record["id"]: record for record in batch_file.read(batch["path"])} == held
+    expected = {record["id"]: record for record in sandbox.records("Practitioner")}
+    assert {record["id"]: record for record in batch_file.read(batch["path"])} == expected
     assert (batch["count"], batch.get("full_scan")) == (30, True)
-    assert sandbox.served("export-cancel") == 1, "eCW may delete the files"
+    assert sandbox.served("export-cancel") == 1, "the export is deleted after the download"
     assert filesystem.names(f"{run['staging']}/practitioner") == [
         "extract.ndjson.gz",
         "extract.ndjson.gz.manifest.json",
     ]
 
 
-def test_a_crashed_task_takes_its_export_up(run: Run, sandbox: RunningSandbox) -> None:
+def test_the_retry_of_a_crashed_task_resumes_its_export(run: Run, sandbox: RunningSandbox) -> None:
     with pytest.raises(TaskDeferred):
         execute(run)
 
     with pytest.raises(TaskDeferred) as deferred:
         execute(run)
 
-    assert waited(deferred.value, sandbox)["count"] == 30
+    assert resumed(deferred.value, sandbox)["count"] == 30
     assert sandbox.served("export") == 1
 
 
-def test_another_export_of_the_practice_is_waited_for(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_task_waits_while_the_practice_has_another_export(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with pytest.raises(TaskDeferred):
         execute(run)
@@ -98,7 +98,7 @@ def test_a_cleared_task_cancels_its_export(run: Run, sandbox: RunningSandbox) ->
     assert sandbox.served("export") == 2
 
 
-def test_an_export_that_ecw_forgot_is_begun_again_by_the_next_try(run: Run, sandbox: RunningSandbox) -> None:
+def test_an_expired_export_is_started_again_by_the_retry(run: Run, sandbox: RunningSandbox) -> None:
     with pytest.raises(TaskDeferred):
         execute(run)
     sandbox.fault("expire_export", interaction="export-status", times=1)
@@ -108,20 +108,22 @@ def test_an_export_that_ecw_forgot_is_begun_again_by_the_next_try(run: Run, sand
     with pytest.raises(TaskDeferred) as deferred:
         execute(run)
 
-    assert waited(deferred.value, sandbox)["count"] == 30
+    assert resumed(deferred.value, sandbox)["count"] == 30
 
 
-def test_a_file_that_breaks_off_is_read_again(run: Run, sandbox: RunningSandbox) -> None:
+def test_a_file_that_breaks_off_is_read_again_by_the_retry(run: Run, sandbox: RunningSandbox) -> None:
     sandbox.fault("drop", interaction="export-file", nth=1)
     with pytest.raises(TaskDeferred) as deferred:
         execute(run)
     with pytest.raises(Exception, match="export's Practitioner file"):
-        waited(deferred.value, sandbox)
+        resumed(deferred.value, sandbox)
 
     assert execute(run)["count"] == 30
 
 
-def test_what_others_wait_for_and_the_group_does_not_hold_is_read(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_patient_that_deferred_rows_need_and_the_group_lacks_is_read_by_id(
+    pull: Pulling, sandbox: RunningSandbox
+) -> None:
     absent = "W" * 43
     pull("practitioner", "location", "patient")
     sandbox.put({**sandbox.records("Encounter")[0], "subject": {"reference": f"Patient/{absent}"}})
@@ -139,7 +141,7 @@ def test_what_others_wait_for_and_the_group_does_not_hold_is_read(pull: Pulling,
 
 
 @pytest.mark.parametrize("group", ["", "No such group"])
-def test_a_group_that_is_not_told(
+def test_the_error_about_an_unknown_group_lists_the_groups(
     pull: Pulling, sandbox: RunningSandbox, practice: Callable[[RunningSandbox], None], group: str
 ) -> None:
     run = pull.begin(options={"strategies": {"practitioner": "bulk"}, "bulk_group": group})

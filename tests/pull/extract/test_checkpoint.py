@@ -1,4 +1,4 @@
-"""An extraction that is killed continues where it stopped, and every record is kept once in its newest version."""
+"""A killed extraction resumes where it stopped, and every record is staged once in its newest version."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecw.errors import CorruptBatch
-from ecw.pull.extract import checkpoint as parting
+from ecw.pull.extract import checkpoint
 from ecw.pull.extract.checkpoint import Parts, Progress
 from ecw.staging import batch_file, filesystem
 from tests.fixtures.examples import examples
@@ -25,12 +25,12 @@ def record(ecw_id: str, hour: int | None = None, **more: Any) -> dict[str, Any]:
 def finished(parts: Parts, tmp_path: Path) -> list[dict[str, Any]]:
     path = f"{tmp_path}/extract.ndjson.gz"
     count = parts.finish(path)
-    found = list(batch_file.read(path))
-    assert count == len(found)
-    return found
+    staged = list(batch_file.read(path))
+    assert count == len(staged)
+    return staged
 
 
-def test_records_come_in_order_and_once(tmp_path: Path) -> None:
+def test_records_are_staged_in_order_and_once(tmp_path: Path) -> None:
     parts = Parts(f"{tmp_path}/parts")
     parts.add("list", [record("a"), record("b")], "next", done=False)
     parts.add("list", [record("b"), record("c")], None, done=True)
@@ -39,7 +39,7 @@ def test_records_come_in_order_and_once(tmp_path: Path) -> None:
     assert not (tmp_path / "parts").exists()
 
 
-def test_the_newest_version_wins_whatever_the_order(tmp_path: Path) -> None:
+def test_the_newest_version_wins_in_any_order(tmp_path: Path) -> None:
     parts = Parts(f"{tmp_path}/parts")
     old, new = record("a", 9, name="old"), record("a", 10, name="new")
     parts.add("list", [old, record("b", 12)], None, done=False)
@@ -49,7 +49,7 @@ def test_the_newest_version_wins_whatever_the_order(tmp_path: Path) -> None:
     assert finished(parts, tmp_path) == [record("b", 12), new]
 
 
-def test_records_without_an_id_that_say_the_same_are_one_as_among_the_rejects(tmp_path: Path) -> None:
+def test_records_without_an_id_that_differ_only_in_their_version_are_one(tmp_path: Path) -> None:
     parts = Parts(f"{tmp_path}/parts")
     old, new, other = record("", 9), record("", 10), record("", 9, name="other")
     parts.add("list", [old, new, other], None, done=True)
@@ -68,14 +68,14 @@ def test_versions_are_compared_in_utc(tmp_path: Path) -> None:
     assert finished(parts, tmp_path) == [after]
 
 
-def test_records_without_an_id_are_kept_unless_they_are_the_same(tmp_path: Path) -> None:
+def test_records_without_an_id_are_kept_unless_they_are_equal(tmp_path: Path) -> None:
     parts = Parts(f"{tmp_path}/parts")
     parts.add("list", [{"n": 1}, {"n": 2}, {"n": 1}], None, done=True)
 
     assert finished(parts, tmp_path) == [{"n": 2}, {"n": 1}]
 
 
-def test_an_earlier_try_is_taken_up(tmp_path: Path) -> None:
+def test_a_retry_resumes_the_flushed_parts_of_the_killed_attempt(tmp_path: Path) -> None:
     killed = Parts(f"{tmp_path}/parts")
     killed.add("letter a", [record("a")], None, done=True)
     killed.add("letter b", [record("b")], "page 2 of b", done=False)
@@ -90,7 +90,7 @@ def test_an_earlier_try_is_taken_up(tmp_path: Path) -> None:
     assert finished(again, tmp_path) == [record("a"), record("b"), record("c")]
 
 
-def test_a_try_that_was_left_alone_for_long_is_not_taken_up(tmp_path: Path) -> None:
+def test_parts_that_are_hours_old_are_not_resumed(tmp_path: Path) -> None:
     killed = Parts(f"{tmp_path}/parts")
     killed.add("list", [record("a")], None, done=True)
     killed.flush()
@@ -102,9 +102,9 @@ def test_a_try_that_was_left_alone_for_long_is_not_taken_up(tmp_path: Path) -> N
     assert finished(again, tmp_path) == []
 
 
-def test_a_page_is_kept_when_enough_records_wait(tmp_path: Path) -> None:
+def test_a_part_is_written_once_it_has_enough_records(tmp_path: Path) -> None:
     parts = Parts(f"{tmp_path}/parts")
-    parts.add("list", [record(str(n)) for n in range(parting.PART_RECORDS - 1)], "2", done=False)
+    parts.add("list", [record(str(n)) for n in range(checkpoint.PART_RECORDS - 1)], "2", done=False)
     assert filesystem.names(f"{tmp_path}/parts") == []
 
     parts.add("list", [record("last")], "3", done=False)
@@ -114,17 +114,17 @@ def test_a_page_is_kept_when_enough_records_wait(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("removed", [{0}, {1}, {0, 1}])
-@pytest.mark.parametrize("of_each", ["", ".gz", ".json"], ids=["whole", "batch", "manifest"])
-def test_what_a_killed_removal_left_is_not_taken_up_after_other_parts(
-    tmp_path: Path, removed: set[int], of_each: str
+@pytest.mark.parametrize("suffix", ["", ".gz", ".json"], ids=["whole", "batch", "manifest"])
+def test_parts_that_an_interrupted_removal_left_are_not_mixed_with_new_parts(
+    tmp_path: Path, removed: set[int], suffix: str
 ) -> None:
-    """The end of a letter is worth nothing without its beginning, which was in a part before."""
+    """A search whose first part was removed starts again, although its later part still exists."""
     first = Parts(f"{tmp_path}/parts")
     for unit, ecw_id, done in (("b", "b1", False), ("a", "a1", False), ("a", "a2", True)):
         first.add(unit, [record(ecw_id)], None if done else f"the rest of {unit}", done=done)
         first.flush()
     for name in filesystem.names(f"{tmp_path}/parts"):
-        if int(name[:6]) in removed and name.endswith(of_each):
+        if int(name[:6]) in removed and name.endswith(suffix):
             filesystem.remove(f"{tmp_path}/parts/{name}")
 
     second = Parts(f"{tmp_path}/parts")
@@ -139,32 +139,34 @@ def test_what_a_killed_removal_left_is_not_taken_up_after_other_parts(
     assert sorted(each["id"] for each in finished(third, tmp_path)) == ["a1", "a2", "b1", "b2"]
 
 
-def test_two_tries_side_by_side_keep_to_their_own_parts(tmp_path: Path) -> None:
-    """A worker that was thought dead goes on for a while."""
-    thought_dead, again = Parts(f"{tmp_path}/parts"), Parts(f"{tmp_path}/parts")
-    assert not thought_dead.resume()
+def test_two_attempts_at_once_do_not_mix_their_parts(tmp_path: Path) -> None:
+    """A worker that Airflow took for dead may go on for a while."""
+    zombie, again = Parts(f"{tmp_path}/parts"), Parts(f"{tmp_path}/parts")
+    assert not zombie.resume()
     assert not again.resume()
     again.add("a", [record("a1"), record("a2")], None, done=True)
     again.flush()
-    thought_dead.add("b", [record("b1")], None, done=True)
-    thought_dead.flush()
+    zombie.add("b", [record("b1")], None, done=True)
+    zombie.flush()
     again.add("b", [record("b1")], None, done=True)
 
     assert finished(again, tmp_path) == [record("a1"), record("a2"), record("b1")]
-    thought_dead.add("a", [record("a1")], None, done=True)
+    zombie.add("a", [record("a1")], None, done=True)
     with pytest.raises(CorruptBatch):
-        thought_dead.finish(f"{tmp_path}/of-the-dead.ndjson.gz")
-    assert batch_file.manifest(f"{tmp_path}/of-the-dead.ndjson.gz") is None
+        zombie.finish(f"{tmp_path}/of-the-zombie.ndjson.gz")
+    assert batch_file.manifest(f"{tmp_path}/of-the-zombie.ndjson.gz") is None
 
 
 class Killed(BaseException):
-    """Stands for a SIGKILL: nothing may catch it."""
+    """Simulates a SIGKILL: no `except Exception` may catch it."""
 
 
 @settings(max_examples=examples(60))
 @given(data=st.data())
-def test_any_kill_leaves_a_whole_batch_or_none(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    """Kill at any write of any file, any number of times: the batch is absent until it is whole."""
+def test_any_kill_leaves_a_complete_batch_or_none(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Kill at any write of any file, any number of times: the batch does not exist until it is complete."""
     folder = tmp_path_factory.mktemp("kill")
     path = f"{folder}/extract.ndjson.gz"
     pages = data.draw(st.lists(st.lists(st.integers(0, 30), max_size=4), min_size=1, max_size=12))
@@ -191,7 +193,7 @@ def test_any_kill_leaves_a_whole_batch_or_none(tmp_path_factory: pytest.TempPath
         parts.finish(path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parting, "PART_PAGES", 2)
+        patch.setattr(checkpoint, "PART_PAGES", 2)
         for kill in kills:
             patch.setattr(filesystem, "put", killing(kill))
             try:

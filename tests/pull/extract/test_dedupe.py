@@ -1,4 +1,4 @@
-"""Versions of records, whatever eCW writes for a time."""
+"""The version of a record, from any text that eCW writes as its time."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from ecw.pull.extract.dedupe import version
 
 
 @pytest.mark.parametrize(
-    ("written", "found"),
+    ("last_updated", "expected"),
     [
         ("2026-11-22T07:00:00-05:00", "2026-11-22T12:00:00+00:00"),
         ("2026-11-22T07:00:00", None),
@@ -16,5 +16,5 @@ from ecw.pull.extract.dedupe import version
         (None, None),
     ],
 )
-def test_a_version_is_a_time_in_utc_or_none(written: str | None, found: str | None) -> None:
-    assert version({"meta": {"lastUpdated": written}}) == found
+def test_a_version_is_a_time_in_utc_or_none(last_updated: str | None, expected: str | None) -> None:
+    assert version({"meta": {"lastUpdated": last_updated}}) == expected

@@ -1,4 +1,4 @@
-"""Extraction against the sandbox: every strategy brings what the practice holds, and no filter is taken on trust."""
+"""Extraction against the sandbox: every strategy fetches all records of the practice and checks the filters."""
 
 from __future__ import annotations
 
@@ -14,71 +14,75 @@ from ecw.pull.tombstone import is_tombstone
 from ecw.staging import batch_file
 from tests.fixtures.sandbox import RunningSandbox
 from tests.pull.conftest import TYPES
-from tests.pull.extract.test_strategies import Roll
+from tests.pull.extract.test_strategies import FixedRoster
 
 
 def records(batch: Batch) -> dict[str, dict[str, Any]]:
-    found = list(batch_file.read(batch["path"]))
-    assert len(found) == batch["count"] == batch["fetched"]
-    return {record["id"]: record for record in found}
+    staged = list(batch_file.read(batch["path"]))
+    assert len(staged) == batch["count"] == batch["fetched"]
+    return {record["id"]: record for record in staged}
 
 
-def held(sandbox: RunningSandbox, name: str) -> dict[str, dict[str, Any]]:
-    found = {record["id"]: record for record in sandbox.records(TYPES[name])}
-    assert len(found) >= 30
-    return found
+def expected_records(sandbox: RunningSandbox, name: str) -> dict[str, dict[str, Any]]:
+    all_records = {record["id"]: record for record in sandbox.records(TYPES[name])}
+    assert len(all_records) >= 30
+    return all_records
 
 
-def test_by_names(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
+def test_name_sweep_fetches_every_patient(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
     batch = staged("patient", "name_sweep")
 
-    assert records(batch) == held(sandbox, "patient")
+    assert records(batch) == expected_records(sandbox, "patient")
     assert batch.get("full_scan")
 
 
-def test_by_names_notices_who_is_gone(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
-    everybody = held(sandbox, "patient")
-    nameless, deleted = list(everybody)[:2]
-    sandbox.put({**everybody[nameless], "name": []})
+def test_name_sweep_reads_known_patients_that_it_did_not_find_and_marks_deleted_ones(
+    sandbox: RunningSandbox, staged: Callable[..., Batch]
+) -> None:
+    patients = expected_records(sandbox, "patient")
+    nameless, deleted = list(patients)[:2]
+    sandbox.put({**patients[nameless], "name": []})
     sandbox.delete("Patient", deleted)
 
-    found = records(staged("patient", "name_sweep", roster=Roll({"patient": list(everybody)})))
+    found = records(staged("patient", "name_sweep", roster=FixedRoster({"patient": list(patients)})))
 
-    assert found.keys() == everybody.keys()
+    assert found.keys() == patients.keys()
     assert [ecw_id for ecw_id, record in found.items() if is_tombstone(record)] == [deleted]
     assert found[nameless]["name"] == []
 
 
-def test_by_patients(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
-    patients = Roll({"patient": list(held(sandbox, "patient"))})
+def test_per_patient_fetches_every_insurance_and_encounter(
+    sandbox: RunningSandbox, staged: Callable[..., Batch]
+) -> None:
+    roster = FixedRoster({"patient": list(expected_records(sandbox, "patient"))})
 
-    assert records(staged("insurance", "per_patient", roster=patients)) == held(sandbox, "insurance")
-    assert records(staged("encounter", "per_patient", roster=patients)) == held(sandbox, "encounter")
+    assert records(staged("insurance", "per_patient", roster=roster)) == expected_records(sandbox, "insurance")
+    assert records(staged("encounter", "per_patient", roster=roster)) == expected_records(sandbox, "encounter")
     assert sandbox.served("search", "Coverage") == 120
 
 
 @pytest.mark.parametrize("merged", [True, False])
-def test_a_search_that_is_refused_for_a_patient_who_is_gone_fails_nobody_else(
+def test_a_search_that_is_refused_for_a_deleted_or_merged_patient_does_not_fail_the_others(
     sandbox: RunningSandbox, staged: Callable[..., Batch], caplog: pytest.LogCaptureFixture, merged: bool
 ) -> None:
-    policies, (away, *others) = held(sandbox, "insurance"), held(sandbox, "patient").values()
+    policies, (removed, *others) = expected_records(sandbox, "insurance"), expected_records(sandbox, "patient").values()
     if merged:
         into = {"type": "replaced-by", "other": {"reference": f"Patient/{others[0]['id']}"}}
-        sandbox.put({**away, "active": False, "link": [into]})
+        sandbox.put({**removed, "active": False, "link": [into]})
     else:
-        sandbox.delete("Patient", away["id"])
+        sandbox.delete("Patient", removed["id"])
     sandbox.fault("gone", resource="Coverage", nth=1, times=1)
-    patients = Roll({"patient": [away["id"], *(other["id"] for other in others[:5])]})
+    patients = FixedRoster({"patient": [removed["id"], *(other["id"] for other in others[:5])]})
 
     found = records(staged("insurance", "per_patient", roster=patients, max_concurrency=1))
 
-    asked = {f"Patient/{other['id']}" for other in others[:5]}
-    assert found == {key: one for key, one in policies.items() if one["beneficiary"]["reference"] in asked} != {}
-    assert f"A search of Coverage: eCW no longer has patient={away['id']}." in caplog.messages
+    queried = {f"Patient/{other['id']}" for other in others[:5]}
+    assert found == {key: one for key, one in policies.items() if one["beneficiary"]["reference"] in queried} != {}
+    assert f"A search of Coverage: eCW no longer has patient={removed['id']}." in caplog.messages
 
 
-def test_by_schedule(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
-    practitioners = Roll({"practitioner": list(held(sandbox, "practitioner"))})
+def test_schedule_fetches_every_encounter_of_its_window(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
+    practitioners = FixedRoster({"practitioner": list(expected_records(sandbox, "practitioner"))})
 
     found = records(
         staged("encounter", "schedule", roster=practitioners, initial_sync_back_days=1500, look_ahead_days=1500)
@@ -87,22 +91,22 @@ def test_by_schedule(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> N
         staged("encounter", "schedule", roster=practitioners, start="2026-11-22T08:00:00+00:00", look_ahead_days=1)
     )
 
-    assert found == held(sandbox, "encounter")
+    assert found == expected_records(sandbox, "encounter")
     days = sorted(record["period"]["start"][:10] for record in some.values())
     assert days
     assert "2026-10-20" < days[0] <= days[-1] < "2026-11-26"
 
 
-def test_by_ids(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
-    """An id with a dot too, which eCW cannot read by path."""
-    everybody = held(sandbox, "practitioner")
-    asked = [ecw_id for ecw_id in everybody if "." in ecw_id][:2] + [
-        ecw_id for ecw_id in everybody if "." not in ecw_id
+def test_by_id_reads_each_id(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
+    """Test ids with a dot too, which eCW cannot read by path."""
+    practitioners = expected_records(sandbox, "practitioner")
+    chosen = [ecw_id for ecw_id in practitioners if "." in ecw_id][:2] + [
+        ecw_id for ecw_id in practitioners if "." not in ecw_id
     ][:2]
-    assert len(asked) == 4
+    assert len(chosen) == 4
 
-    assert records(staged("practitioner", "by_id", ids={"practitioner": asked})) == {
-        ecw_id: everybody[ecw_id] for ecw_id in asked
+    assert records(staged("practitioner", "by_id", ids={"practitioner": chosen})) == {
+        ecw_id: practitioners[ecw_id] for ecw_id in chosen
     }
 
 
@@ -113,23 +117,25 @@ def test_by_ids(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
         ("encounter", "schedule", "practitioner", "practitioner"),
     ],
 )
-def test_a_filter_that_is_ignored_stops(
+def test_a_filter_that_the_server_ignores_is_an_error(
     sandbox: RunningSandbox, staged: Callable[..., Batch], name: str, strategy: str, roster: str, ignored: str
 ) -> None:
-    known = Roll({roster: list(held(sandbox, roster))[:3]})
+    known = FixedRoster({roster: list(expected_records(sandbox, roster))[:3]})
     sandbox.fault("ignore_filter", resource=TYPES[name], value=ignored)
 
     with pytest.raises(InvalidResponse, match=f"A search of {TYPES[name]} by .*: the server ignored the filter"):
         staged(name, strategy, roster=known)
 
 
-def test_what_changed_on_a_server_that_tells(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
+def test_last_updated_fetches_only_the_changes_of_its_window(
+    sandbox: RunningSandbox, staged: Callable[..., Batch]
+) -> None:
     sandbox.set(profile="fhir")
-    everybody = held(sandbox, "patient")
-    changed = sandbox.put({**next(iter(everybody.values())), "active": False})
+    patients = expected_records(sandbox, "patient")
+    changed = sandbox.put({**next(iter(patients.values())), "active": False})
     window = {"start": "2026-11-22T08:00:00+00:00", "end": "2099-01-01T10"}
 
-    assert records(staged("patient", "last_updated")).keys() <= everybody.keys()
+    assert records(staged("patient", "last_updated")).keys() <= patients.keys()
     assert records(staged("patient", "last_updated", **window)) == {changed["id"]: changed}
 
     sandbox.fault("ignore_filter", resource="Patient", value="_lastUpdated")
@@ -137,49 +143,53 @@ def test_what_changed_on_a_server_that_tells(sandbox: RunningSandbox, staged: Ca
         staged("patient", "last_updated", **window)
 
 
-def test_a_refused_search_gives_way_to_the_next_strategy(
+def test_after_a_refused_search_the_next_strategy_is_used(
     sandbox: RunningSandbox, staged: Callable[..., Batch], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Patient has no bare list."""
+    """eCW refuses a search of Patient without parameters."""
     caplog.set_level(logging.INFO)
 
-    assert records(staged("patient", "list", "name_sweep")) == held(sandbox, "patient")
+    assert records(staged("patient", "list", "name_sweep")) == expected_records(sandbox, "patient")
     assert "patient: list is refused" in caplog.text
     with pytest.raises(BadRequest):
         staged("patient", "list")
 
 
 @pytest.mark.parametrize("kind", ["next_gone", "next_loops", "next_elsewhere"])
-def test_a_chain_of_pages_that_breaks_once_is_walked_again(
+def test_pages_whose_link_breaks_once_are_read_again(
     sandbox: RunningSandbox, staged: Callable[..., Batch], kind: str
 ) -> None:
     sandbox.fault(kind, resource="Practitioner", page=2, times=1)
 
-    assert records(staged("practitioner", "list")) == held(sandbox, "practitioner")
+    assert records(staged("practitioner", "list")) == expected_records(sandbox, "practitioner")
 
 
 @pytest.mark.parametrize("kind", ["next_gone", "next_loops", "next_elsewhere"])
-def test_a_long_chain_may_break_at_every_page(sandbox: RunningSandbox, staged: Callable[..., Batch], kind: str) -> None:
+def test_pages_whose_links_each_break_once_are_all_read(
+    sandbox: RunningSandbox, staged: Callable[..., Batch], kind: str
+) -> None:
     sandbox.set(page_size=5)
     for page in range(1, 7):
         sandbox.fault(kind, resource="Practitioner", page=page, times=1)
 
-    assert records(staged("practitioner", "list")) == held(sandbox, "practitioner")
+    assert records(staged("practitioner", "list")) == expected_records(sandbox, "practitioner")
     assert [rule["fired"] for rule in sandbox.faults() if rule["kind"] == kind] == [1] * 6
 
 
-def test_a_link_that_stays_broken_is_given_up(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
+def test_a_link_that_stays_broken_is_an_error(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
     sandbox.fault("next_loops", resource="Practitioner", page=2)
 
     with pytest.raises(InvalidResponse, match="lead back to one already read"):
         staged("practitioner", "list")
-    assert sandbox.served("search", "Practitioner") == 2 + 1 + 2, "the page before the link once, then from the begin"
+    assert sandbox.served("search", "Practitioner") == 2 + 1 + 2, (
+        "the page before the link once more, then all from the start"
+    )
 
 
-def test_what_an_earlier_try_fetched_is_not_fetched_again(
+def test_a_retry_does_not_repeat_the_searches_of_the_failed_attempt(
     sandbox: RunningSandbox, staged: Callable[..., Batch]
 ) -> None:
-    patients = Roll({"patient": list(held(sandbox, "patient"))})
+    patients = FixedRoster({"patient": list(expected_records(sandbox, "patient"))})
     sandbox.fault("gone", resource="Coverage", nth=61)
     with pytest.raises(RecordNotFound):
         staged("insurance", "per_patient", roster=patients)
@@ -187,15 +197,17 @@ def test_what_an_earlier_try_fetched_is_not_fetched_again(
 
     batch = staged("insurance", "per_patient", roster=patients)
 
-    assert records(batch) == held(sandbox, "insurance")
+    assert records(batch) == expected_records(sandbox, "insurance")
     assert before >= 60
-    assert sandbox.served("search", "Coverage", 200) < 120 + 16, "no more than what was in flight is asked for again"
+    assert sandbox.served("search", "Coverage", 200) < 120 + 16, "only the searches in flight are repeated"
 
 
-def test_a_window_that_ends_later_is_another_search(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
-    """As when `begin` of a manual run, which ends now, is cleared after its extraction had failed half-way."""
+def test_a_retry_with_another_window_does_not_resume_the_old_search(
+    sandbox: RunningSandbox, staged: Callable[..., Batch]
+) -> None:
+    """A manual run's window ends now: clearing its `begin` after a failed extraction gives another window."""
     sandbox.set(profile="fhir")
-    *early, late = list(held(sandbox, "patient").values())[:26]
+    *early, late = list(expected_records(sandbox, "patient").values())[:26]
     for record, time in (*((each, "09:00:00") for each in early), (late, "10:30:00")):
         sandbox.put({**record, "meta": {**record["meta"], "lastUpdated": f"2026-11-22T{time}+00:00"}}, stamp=False)
     sandbox.fault("next_gone", resource="Patient", page=2)

@@ -1,4 +1,4 @@
-"""Reads by id whose answers are not the record asked for: one of them is no reason to fail the others."""
+"""Reads by id that return another record: that record is left out or deleted, and the others are read."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ecw.pull.extract.fetch import fetch
 from ecw.pull.extract.search_request import SearchRequest
 from ecw.pull.tombstone import tombstone
 from ecw.staging.batch_file import read
-from tests.fhir.conftest import Wire, connect, says, wire  # noqa: F401 - two are fixtures
+from tests.fhir.conftest import Wire, connect, respond, wire  # noqa: F401 - two are fixtures
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.extract.test_strategies import Roll, ask
+from tests.pull.extract.test_strategies import FixedRoster, extract_context
 
 SURVIVOR = {"resourceType": "Patient", "id": "survivor"}
 
@@ -31,28 +31,31 @@ def fetched(
     wire: Wire,  # noqa: F811
     tmp_path: Path,
 ) -> Callable[[dict[str, Any]], list[dict[str, Any]]]:
-    """Return a function that reads a merged patient, answered as told, and another one; it returns what was staged."""
+    """Return a function that reads a merged patient and another one, and returns the staged records.
 
-    def run(of_merged: dict[str, Any]) -> list[dict[str, Any]]:
+    The server answers the read of the merged patient with `merged_answer`.
+    """
+
+    def run(merged_answer: dict[str, Any]) -> list[dict[str, Any]]:
         def answer(request: BaseHTTPRequestHandler) -> None:
             ecw_id = request.path.rpartition("/")[2]
-            found = of_merged if ecw_id == "merged" else {"resourceType": "Patient", "id": ecw_id}
-            says(request, 200, orjson.dumps(found))
+            answered = merged_answer if ecw_id == "merged" else {"resourceType": "Patient", "id": ecw_id}
+            respond(request, 200, orjson.dumps(answered))
 
         wire.answer = answer
         client = connect(sandbox, base_url=f"{wire.url}/fhir/r4/X", token_url=sandbox.token_url)
-        of_two = ask("Patient", Roll(), max_concurrency=1)
-        of_two.run["staging"] = str(tmp_path)
+        context = extract_context("Patient", FixedRoster(), max_concurrency=1)
+        context.run["staging"] = str(tmp_path)
         reads = [SearchRequest(f"id={ecw_id}", {}, ecw_id) for ecw_id in ("merged", "other")]
-        fetch(of_two, client, reads)
-        of_two.parts.finish(str(tmp_path / "extract.ndjson.gz"))
+        fetch(context, client, reads)
+        context.parts.finish(str(tmp_path / "extract.ndjson.gz"))
         return list(read(str(tmp_path / "extract.ndjson.gz")))
 
     return run
 
 
 @pytest.mark.parametrize("reference", ["Patient/merged", "https://host/fhir/r4/X/Patient/merged"])
-def test_a_patient_for_whom_the_survivor_comes_back_is_gone(
+def test_a_patient_is_deleted_if_ecw_returns_the_record_that_replaces_it(
     fetched: Callable[[dict[str, Any]], list[dict[str, Any]]], reference: str
 ) -> None:
     replaces = {"type": "replaces", "other": {"reference": reference}}
@@ -62,19 +65,19 @@ def test_a_patient_for_whom_the_survivor_comes_back_is_gone(
     assert staged == [tombstone("Patient", "merged"), {"resourceType": "Patient", "id": "other"}]
 
 
-def test_another_record_that_proves_nothing_is_reported_and_left_out(
+def test_another_record_without_a_link_to_the_patient_is_reported_and_left_out(
     fetched: Callable[[dict[str, Any]], list[dict[str, Any]]], caplog: pytest.LogCaptureFixture
 ) -> None:
     link = {"type": "replaces", "other": {"reference": "Patient/unmerged"}}
 
     assert fetched({**SURVIVOR, "link": [link]}) == [{"resourceType": "Patient", "id": "other"}]
 
-    [told] = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert told.startswith(
+    [warning] = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warning.startswith(
         "Patient/merged was requested, and the server returned another record. It is left out of this run."
     )
 
 
-def test_what_is_no_patient_at_all_is_an_error(fetched: Callable[[dict[str, Any]], list[dict[str, Any]]]) -> None:
+def test_an_answer_of_another_type_is_an_error(fetched: Callable[[dict[str, Any]], list[dict[str, Any]]]) -> None:
     with pytest.raises(InvalidResponse):
         fetched({"resourceType": "Bundle", "id": "merged"})

@@ -1,4 +1,4 @@
-"""Which searches a strategy makes."""
+"""The searches that each strategy makes."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ecw.settings.pull import Options
 
 
 @dataclass
-class Roll:
-    """A roster that is written down."""
+class FixedRoster:
+    """Known ids with fixed values, in place of a query of the CRM."""
 
     ids: dict[str, list[str]] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
-    lost: set[str] = field(default_factory=set)
-    joined: set[str] = field(default_factory=set)
-    awaited: list[str] = field(default_factory=list)
+    deleted: set[str] = field(default_factory=set)
+    merged_patients: set[str] = field(default_factory=set)
+    required: list[str] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
-    soon: list[str] = field(default_factory=list)  # whose insurance matters now
-    there: list[str] = field(default_factory=list)  # what the CRM has where an extraction looks
+    urgent_patients: list[str] = field(default_factory=list)
+    linked: list[str] = field(default_factory=list)  # the linked records of the searched window or patients
 
     def known(self, resource: str) -> list[str]:
         return self.ids.get(resource, [])
@@ -38,19 +38,19 @@ class Roll:
         return self.changed
 
     def deleted_ids(self, resource: str) -> set[str]:
-        return self.lost
+        return self.deleted
 
     def merged(self, resource: str) -> set[str]:
-        return self.joined
+        return self.merged_patients
 
     def beginning(self, resource: str, start: datetime, end: datetime) -> list[str]:
-        return self.there
+        return self.linked
 
     def of_patients(self, resource: str, patients: Sequence[str]) -> list[str]:
-        return self.there
+        return self.linked
 
     def urgent(self) -> list[str]:
-        return self.soon
+        return self.urgent_patients
 
     def unlinked_patients(self) -> list[str]:
         return self.ids.get("stranger", [])
@@ -65,11 +65,11 @@ class Roll:
         return set()
 
     def required_ids(self, resource: str) -> list[str]:
-        return self.awaited
+        return self.required
 
 
-def ask(
-    fhir_type: str, roster: Roll, start: str | None = None, end: str = "2026-11-22T10:00:00+00:00", **more: Any
+def extract_context(
+    fhir_type: str, roster: FixedRoster, start: str | None = None, end: str = "2026-11-22T10:00:00+00:00", **more: Any
 ) -> ExtractContext:
     run_type, max_patients = more.pop("run_type", "scheduled"), more.pop("max_patients", None)
     run = Run(
@@ -86,112 +86,134 @@ def ask(
     return ExtractContext(run, Resource(fhir_type.lower(), fhir_type, ()), Options(**more), roster, max_patients)
 
 
-def rounds(name: str, this: ExtractContext) -> list[list[SearchRequest]]:
+def rounds(name: str, context: ExtractContext) -> list[list[SearchRequest]]:
     strategy = STRATEGIES[name].rounds
     assert strategy is not None
-    return [list(units) for units in strategy(this)]
+    return [list(units) for units in strategy(context)]
 
 
 def params(units: Iterable[SearchRequest]) -> list[dict[str, Any]]:
     return [dict(unit.params) for unit in units]
 
 
-def test_list_is_one_search() -> None:
-    assert [params(units) for units in rounds("list", ask("Location", Roll()))] == [[{}]]
+def test_list_is_one_search_without_parameters() -> None:
+    assert [params(units) for units in rounds("list", extract_context("Location", FixedRoster()))] == [[{}]]
 
 
 @pytest.mark.parametrize("strategy", ["list", "name_sweep"])
-def test_who_sees_everything_reads_what_was_refused_and_did_not_appear(strategy: str) -> None:
-    this = ask("Location", Roll(rejected=["a", "b"]))
-    this.seen.add({"id": "b"}, 0, 0)
-    *_, last = rounds(strategy, this)
+def test_a_full_scan_reads_rejected_records_that_it_did_not_find(strategy: str) -> None:
+    context = extract_context("Location", FixedRoster(rejected=["a", "b"]))
+    context.seen.add({"id": "b"}, 0, 0)
+    *_, last = rounds(strategy, context)
     assert [unit.ecw_id for unit in last] == ["a"]
 
 
-def test_name_sweep_reads_the_known_that_did_not_appear() -> None:
-    this = ask("Patient", Roll({"patient": ["seen", "unseen", "long gone"]}, lost={"long gone"}), letters="ab")
+def test_name_sweep_adds_prefixes_of_found_names_and_reads_known_patients_that_it_did_not_find() -> None:
+    context = extract_context(
+        "Patient", FixedRoster({"patient": ["found", "missing", "deleted"]}, deleted={"deleted"}), letters="ab"
+    )
     strategy = STRATEGIES["name_sweep"].rounds
     assert strategy is not None
-    walk = strategy(this)
+    walk = strategy(context)
 
     assert params(next(walk)) == [{"name": "a"}, {"name": "b"}]
-    this.seen.add({"id": "seen", "name": [{"family": "Ωmega", "given": ["b", " 'Abd"]}]}, 0, 0)
+    context.seen.add({"id": "found", "name": [{"family": "Ωmega", "given": ["b", " 'Abd"]}]}, 0, 0)
     more = next(walk)
-    assert all(unit.optional for unit in more), "a server that refuses one loses nothing but it"
+    assert all(unit.optional for unit in more), "a refused prefix fails no other search"
     assert {"ł", "李", "ω", "'"} <= {unit.params["name"] for unit in more}
-    this.seen.add({"id": "another", "name": [{"text": "Ꭰ"}]}, 0, 0)
+    context.seen.add({"id": "another", "name": [{"text": "Ꭰ"}]}, 0, 0)
     assert params(next(walk)) == [{"name": "Ꭰ".casefold()}]
-    assert [unit.ecw_id for unit in next(walk)] == ["unseen"]
+    assert [unit.ecw_id for unit in next(walk)] == ["missing"]
 
 
-def test_per_patient_begins_with_the_touched() -> None:
-    this = ask("Coverage", Roll({"patient": ["a", "b", "c"]}, changed=["c"]))
+def test_per_patient_begins_with_the_changed_patients() -> None:
+    context = extract_context("Coverage", FixedRoster({"patient": ["a", "b", "c"]}, changed=["c"]))
 
-    assert [params(units) for units in rounds("per_patient", this)] == [
+    assert [params(units) for units in rounds("per_patient", context)] == [
         [{"patient": "c"}],
         [{"patient": "a"}, {"patient": "b"}],
     ]
 
 
-def test_per_patient_searches_nothing_of_who_is_gone_or_merged_and_reads_what_the_crm_has_of_them() -> None:
-    roster = Roll(
-        {"patient": ["a", "gone", "merged"]}, changed=["merged"], lost={"gone"}, joined={"merged"}, there=["x"]
+def test_per_patient_does_not_search_deleted_and_merged_patients_and_reads_their_linked_records() -> None:
+    roster = FixedRoster(
+        {"patient": ["a", "deleted", "merged"]},
+        changed=["merged"],
+        deleted={"deleted"},
+        merged_patients={"merged"},
+        linked=["x"],
     )
 
-    assert [params(units) for units in rounds("per_patient", ask("Coverage", roster))] == [[], [{"patient": "a"}], [{}]]
+    assert [params(units) for units in rounds("per_patient", extract_context("Coverage", roster))] == [
+        [],
+        [{"patient": "a"}],
+        [{}],
+    ]
 
-    by_hand = ask("Coverage", roster, ids={"patient": ["merged"]})
-    assert params(rounds("per_patient", by_hand)[0]) == [{"patient": "merged"}]
-
-
-def test_a_first_look_takes_as_many_as_it_may_and_counts_the_others() -> None:
-    roster = Roll({"patient": ["a", "b", "c"]}, changed=["c"])
-
-    for max_patients, asked in ((2, ["a", "b"]), (3, ["a", "b", "c"]), (9, ["a", "b", "c"])):
-        this = ask("Coverage", roster, max_patients=max_patients)
-        assert [params(units) for units in rounds("per_patient", this)] == [[{"patient": ecw_id} for ecw_id in asked]]
-        assert remaining_patients(this) == 3 - len(asked)
-    assert remaining_patients(ask("Coverage", roster)) == 0
+    named = extract_context("Coverage", roster, ids={"patient": ["merged"]})
+    assert params(rounds("per_patient", named)[0]) == [{"patient": "merged"}]
 
 
-def test_per_patient_looks_at_everybody_within_a_day() -> None:
-    everybody = [f"patient-{number}" for number in range(600)]
-    looked: list[str] = []
+def test_an_initial_sync_queries_at_most_max_patients_and_counts_the_remaining_ones() -> None:
+    roster = FixedRoster({"patient": ["a", "b", "c"]}, changed=["c"])
+
+    for max_patients, queried in ((2, ["a", "b"]), (3, ["a", "b", "c"]), (9, ["a", "b", "c"])):
+        context = extract_context("Coverage", roster, max_patients=max_patients)
+        assert [params(units) for units in rounds("per_patient", context)] == [
+            [{"patient": ecw_id} for ecw_id in queried]
+        ]
+        assert remaining_patients(context) == 3 - len(queried)
+    assert remaining_patients(extract_context("Coverage", roster)) == 0
+
+
+def test_per_patient_queries_every_patient_once_a_day() -> None:
+    patients = [f"patient-{number}" for number in range(600)]
+    queried: list[str] = []
     for hour in range(0, 24, 2):
         window = f"2026-11-22T{hour:02}:00:00+00:00", f"2026-11-22T{hour + 1:02}:59:00+00:00"
         turn = [
             unit.params["patient"]
-            for unit in rounds("per_patient", ask("Coverage", Roll({"patient": everybody}), *window))[1]
+            for unit in rounds("per_patient", extract_context("Coverage", FixedRoster({"patient": patients}), *window))[
+                1
+            ]
         ]
         assert 20 < len(turn) < 90, "about one in twelve"
-        looked += [str(ecw_id) for ecw_id in turn]
+        queried += [str(ecw_id) for ecw_id in turn]
 
-    assert sorted(looked) == sorted(everybody)
+    assert sorted(queried) == sorted(patients)
 
 
 @pytest.mark.parametrize(
-    ("wanted", "every_minutes", "told"),
+    ("full_cycle_hours", "every_minutes", "longest"),
     [(24, 120, 24), (3, 120, 2), (5, 120, 4), (1, 120, 2), (1, 30, 1), (24, 420, 21)],
 )
-def test_nobody_waits_longer_than_is_reported(wanted: int, every_minutes: int, told: float) -> None:
-    """What does not divide is asked more often; nobody is asked more often than there are runs."""
-    options = {"full_cycle_hours": wanted, "every_minutes": every_minutes}
-    everybody = [f"patient-{number}" for number in range(200)]
+def test_every_patient_is_queried_within_the_reported_time(
+    full_cycle_hours: int, every_minutes: int, longest: float
+) -> None:
+    """If the cycle is not a multiple of the interval, patients are queried more often, at most once a run."""
+    options = {"full_cycle_hours": full_cycle_hours, "every_minutes": every_minutes}
+    patients = [f"patient-{number}" for number in range(200)]
     begin, width = datetime(2026, 11, 22, tzinfo=UTC), timedelta(minutes=every_minutes)
-    looked: set[str] = set()
-    for number in range(round(timedelta(hours=told) / width)):
+    queried: set[str] = set()
+    for number in range(round(timedelta(hours=longest) / width)):
         window = ((begin + at * width).isoformat() for at in (number, number + 1))
-        turn = rounds("per_patient", ask("Coverage", Roll({"patient": everybody}), *window, **options))[1]
-        looked.update(str(unit.params["patient"]) for unit in turn)
+        turn = rounds(
+            "per_patient", extract_context("Coverage", FixedRoster({"patient": patients}), *window, **options)
+        )[1]
+        queried.update(str(unit.params["patient"]) for unit in turn)
 
-    assert longest_turn(Options(**options)) == told
-    assert looked == set(everybody)
+    assert longest_turn(Options(**options)) == longest
+    assert queried == set(patients)
 
 
-def test_a_long_window_makes_up_for_missed_turns() -> None:
-    everybody = [f"patient-{number}" for number in range(600)]
-    day = ask("Coverage", Roll({"patient": everybody}), "2026-11-20T10:00:00+00:00", "2026-11-22T10:00:00+00:00")
-    half = ask("Coverage", Roll({"patient": everybody}), "2026-11-21T22:00:00+00:00", "2026-11-22T10:00:00+00:00")
+def test_a_long_window_includes_the_missed_turns() -> None:
+    patients = [f"patient-{number}" for number in range(600)]
+    day = extract_context(
+        "Coverage", FixedRoster({"patient": patients}), "2026-11-20T10:00:00+00:00", "2026-11-22T10:00:00+00:00"
+    )
+    half = extract_context(
+        "Coverage", FixedRoster({"patient": patients}), "2026-11-21T22:00:00+00:00", "2026-11-22T10:00:00+00:00"
+    )
 
     assert len(rounds("per_patient", day)[1]) == 600
     assert 240 < len(rounds("per_patient", half)[1]) < 360
@@ -207,29 +229,33 @@ def test_a_long_window_makes_up_for_missed_turns() -> None:
         ("2026-11-20T00:00:00+00:00", "backfill", ["ge2026-11-19", "lt2026-11-24"]),
     ],
 )
-def test_a_schedule_covers_the_days_around_now_or_a_backfills_own(
+def test_schedule_covers_the_days_around_the_window_or_a_backfills_interval(
     start: str | None, run_type: str, dates: list[str]
 ) -> None:
-    this = ask("Encounter", Roll({"practitioner": ["x"]}), start, run_type=run_type)
+    context = extract_context("Encounter", FixedRoster({"practitioner": ["x"]}), start, run_type=run_type)
 
-    assert [params(units) for units in rounds("schedule", this)] == [[{"practitioner": "x", "date": dates}]]
+    assert [params(units) for units in rounds("schedule", context)] == [[{"practitioner": "x", "date": dates}]]
 
 
-def test_last_updated_covers_the_window_and_a_first_run_everything() -> None:
+def test_last_updated_covers_the_window_and_in_a_first_run_all_records() -> None:
     window = "2026-11-22T08:00:00+00:00", "2026-11-22T10:00:00+00:00"
 
-    assert params(rounds("last_updated", ask("Patient", Roll(), *window))[0]) == [
+    assert params(rounds("last_updated", extract_context("Patient", FixedRoster(), *window))[0]) == [
         {"_lastUpdated": ["ge2026-11-22T07:50:00+00:00", f"lt{window[1]}"]}
     ], "ten minutes of the last window are fetched again"
     for exact in ({"run_type": "backfill"}, {"since": window[0]}):
-        assert params(rounds("last_updated", ask("Patient", Roll(), *window, **exact))[0]) == [
+        assert params(rounds("last_updated", extract_context("Patient", FixedRoster(), *window, **exact))[0]) == [
             {"_lastUpdated": [f"ge{window[0]}", f"lt{window[1]}"]}
         ]
-    assert params(rounds("last_updated", ask("Patient", Roll(), *window, run_type="backfill", full=True))[0]) == [
-        {"_lastUpdated": [f"ge{window[0]}", f"lt{window[1]}"]}
-    ], "a backfill covers its interval, whatever else is asked for"
-    assert params(rounds("last_updated", ask("Patient", Roll()))[0]) == [{"_lastUpdated": [f"lt{window[1]}"]}]
-    assert params(rounds("last_updated", ask("Patient", Roll(), *window, full=True))[0]) == [
+    assert params(
+        rounds("last_updated", extract_context("Patient", FixedRoster(), *window, run_type="backfill", full=True))[0]
+    ) == [{"_lastUpdated": [f"ge{window[0]}", f"lt{window[1]}"]}], (
+        "a backfill covers its interval, also in the mode full"
+    )
+    assert params(rounds("last_updated", extract_context("Patient", FixedRoster()))[0]) == [
+        {"_lastUpdated": [f"lt{window[1]}"]}
+    ]
+    assert params(rounds("last_updated", extract_context("Patient", FixedRoster(), *window, full=True))[0]) == [
         {"_lastUpdated": [f"lt{window[1]}"]}
     ]
 
@@ -252,9 +278,13 @@ def test_last_updated_covers_the_window_and_a_first_run_everything() -> None:
         ("last_updated", {"meta": {"lastUpdated": "2026-11-22T08:00:00Z"}}, {}),
     ],
 )
-def test_a_filter_that_the_server_ignored_shows(name: str, good: dict[str, Any], bad: dict[str, Any]) -> None:
-    this = ask("Encounter", Roll({"patient": ["a"], "practitioner": ["x"]}, ["a"]), "2026-11-22T08:00:00+00:00")
-    unit = rounds(name, this)[0][0]
+def test_a_record_that_does_not_match_the_search_is_recognised(
+    name: str, good: dict[str, Any], bad: dict[str, Any]
+) -> None:
+    context = extract_context(
+        "Encounter", FixedRoster({"patient": ["a"], "practitioner": ["x"]}, ["a"]), "2026-11-22T08:00:00+00:00"
+    )
+    unit = rounds(name, context)[0][0]
 
     assert unit.holds is not None
     assert unit.holds(good)
@@ -263,19 +293,19 @@ def test_a_filter_that_the_server_ignored_shows(name: str, good: dict[str, Any],
 
 @pytest.mark.parametrize("end", ["2026-11-22T08:00:00+00:00", "2026-11-22T08:17:03+00:00"])
 @pytest.mark.parametrize("number", [1, 2, 7, 12])
-def test_a_window_can_be_as_long_as_so_many_turns(end: str, number: int) -> None:
-    run = ask("Coverage", Roll(), "2026-11-01T00:00:00+00:00", end).run
-    assert turns_due(run, Options()) == 12, "all of them"
+def test_the_start_of_a_window_of_n_turns_makes_n_turns_due(end: str, number: int) -> None:
+    run = extract_context("Coverage", FixedRoster(), "2026-11-01T00:00:00+00:00", end).run
+    assert turns_due(run, Options()) == 12, "every turn"
     assert turns_due({**run, "window_start": since_turns(run, Options(), number)}, Options()) == number
 
 
-def test_a_practitioners_schedule_is_theirs_alone_and_its_dates_the_forms() -> None:
+def test_a_run_of_a_practitioners_schedule_searches_only_them_on_the_forms_dates() -> None:
     window = "2026-11-23T00:00:00+00:00", "2026-11-25T00:00:00+00:00"
-    roster = Roll({"practitioner": ["x", "y"], "stranger": ["p2"], "patient": ["p1"]}, changed=["p2"])
-    this = ask("Encounter", roster, *window, practitioners=["z"], run_type="manual")
+    roster = FixedRoster({"practitioner": ["x", "y"], "stranger": ["p2"], "patient": ["p1"]}, changed=["p2"])
+    context = extract_context("Encounter", roster, *window, practitioners=["z"], run_type="manual")
 
-    assert [params(units) for units in rounds("schedule", this)] == [
+    assert [params(units) for units in rounds("schedule", context)] == [
         [{"practitioner": "z", "date": ["ge2026-11-22", "lt2026-11-27"]}]
     ]
-    assert [unit.ecw_id for unit in rounds("of_schedule", this)[0]] == ["p2"]
-    assert [params(units) for units in rounds("per_patient", this)] == [[{"patient": "p2"}]], "nobody else's turn"
+    assert [unit.ecw_id for unit in rounds("of_schedule", context)[0]] == ["p2"]
+    assert [params(units) for units in rounds("per_patient", context)] == [[{"patient": "p2"}]], "no other patient"

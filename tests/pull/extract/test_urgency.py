@@ -1,4 +1,4 @@
-"""Whose insurance is fetched first, and how old what the CRM has can be."""
+"""Patients whose insurance is fetched first, and the age of the insurance that the CRM has."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ecw.staging import batch_file
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.extract.test_strategies import Roll, ask, params, rounds
+from tests.pull.extract.test_strategies import FixedRoster, extract_context, params, rounds
 
 ALL = ("practitioner", "location", "patient", "encounter", "insurance")
 
@@ -46,14 +46,14 @@ def run_of(pull: Pulling, **options: Any) -> Run:
     return pull.begin(options=options)
 
 
-def asked(run: Run) -> list[str]:
+def queried_patients(run: Run) -> list[str]:
     path = f"{run['staging']}/insurance/asked.ndjson.gz"
     return [line["patient"] for line in batch_file.read(path)]
 
 
 @pytest.fixture
 def practice(pull: Pulling, sandbox: RunningSandbox) -> list[str]:
-    """A practice whose calendar is empty and that was pulled once; its patients."""
+    """Pull a practice without appointments once, and return the ids of its patients."""
     sandbox.delete_all("Encounter")
     pull(*ALL)
     return [record["id"] for record in sandbox.records("Patient")]
@@ -67,29 +67,29 @@ def pulled(pull: Pulling, **options: Any) -> Run:
 
 
 @on_sqlite
-def test_whoever_comes_within_a_week_is_asked_about_in_every_run_the_next_one_first(
+def test_patients_with_an_appointment_within_a_week_are_queried_in_every_run_the_next_first(
     pull: Pulling, sandbox: RunningSandbox, practice: list[str]
 ) -> None:
     today = datetime(2026, 11, 22, 12, tzinfo=UTC)
-    soon, tomorrow, later, called_off = practice[3], practice[40], practice[50], practice[60]
+    soon, tomorrow, later, cancelled = practice[3], practice[40], practice[50], practice[60]
     appoint(sandbox, soon, today + timedelta(days=6))
     appoint(sandbox, tomorrow, today + timedelta(days=1))
     appoint(sandbox, later, today + timedelta(days=9))
-    appoint(sandbox, called_off, today + timedelta(days=1), "cancelled")
+    appoint(sandbox, cancelled, today + timedelta(days=1), "cancelled")
     pull.resource(run_of(pull), "encounter")
 
     for _ in range(3):
         run = pulled(pull)
-        assert asked(run)[:2] == [tomorrow, soon]
-        assert len(asked(run)) < 60, "the others in turn"
-        assert not set(asked(run)[2:]) & {tomorrow, soon}, "nobody twice"
+        assert queried_patients(run)[:2] == [tomorrow, soon]
+        assert len(queried_patients(run)) < 60, "the other patients take turns"
+        assert not set(queried_patients(run)[2:]) & {tomorrow, soon}, "no patient is queried twice"
 
 
 @on_sqlite
 @pytest.mark.parametrize(
     ("days", "number"), [(3, 1), *(pytest.param(*each, marks=pytest.mark.journey) for each in ((1, 0), (14, 2)))]
 )
-def test_how_soon_is_a_setting(
+def test_appointment_days_sets_how_soon_an_appointment_must_be(
     pull: Pulling, sandbox: RunningSandbox, practice: list[str], days: int, number: int
 ) -> None:
     today = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -97,13 +97,13 @@ def test_how_soon_is_a_setting(
         appoint(sandbox, patient, today + timedelta(days=ahead))
     pull.resource(run_of(pull), "encounter")
 
-    found = urgency.urgent(PullContext.of(run_of(pull), pull.crm, Options(appointment_days=days)))
+    urgent = urgency.urgent(PullContext.of(run_of(pull), pull.crm, Options(appointment_days=days)))
 
-    assert len(found["appointment"]) == number
+    assert len(urgent["appointment"]) == number
 
 
 @on_sqlite
-def test_whose_intake_is_open_in_the_crm_is_asked_about_too(pull: Pulling, practice: list[str]) -> None:
+def test_patients_with_an_open_intake_in_the_crm_are_queried_first_too(pull: Pulling, practice: list[str]) -> None:
     with pull.crm.begin() as connection:
         connection.execute(text("ALTER TABLE patient ADD COLUMN intake TEXT"))
         for number, state in ((5, "open"), (6, "waiting"), (7, "closed")):
@@ -117,7 +117,7 @@ def test_whose_intake_is_open_in_the_crm_is_asked_about_too(pull: Pulling, pract
 
     run = pulled(pull, intake_open=where)
 
-    assert set(asked(run)) >= {practice[5], practice[6], practice[8]}
+    assert set(queried_patients(run)) >= {practice[5], practice[6], practice[8]}
     assert urgency.urgent(PullContext.of(run, pull.crm, Options(intake_open=where)))["intake"] == [
         *sorted([practice[5], practice[6]]),
         practice[8],
@@ -126,13 +126,13 @@ def test_whose_intake_is_open_in_the_crm_is_asked_about_too(pull: Pulling, pract
 
 @on_sqlite
 @pytest.mark.parametrize("place", ["stage", "opportunity.stage", "location.name"])
-def test_an_intake_that_the_crm_does_not_have_is_reported(pull: Pulling, place: str) -> None:
+def test_an_intake_column_that_the_crm_does_not_have_is_refused(pull: Pulling, place: str) -> None:
     with pytest.raises(ConfigurationError, match=f"'intake_open' names {place}, which the CRM does not have"):
         urgency.urgent(PullContext.of(run_of(pull), pull.crm, Options(intake_open={place: ["open"]})))
 
 
 @on_sqlite
-def test_the_summary_says_how_old_each_group_is(
+def test_the_summary_reports_the_age_of_each_group_without_ids(
     pull: Pulling, sandbox: RunningSandbox, practice: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     today = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -140,10 +140,10 @@ def test_the_summary_says_how_old_each_group_is(
     pull.resource(run_of(pull), "encounter")
     run = pulled(pull)
 
-    told = urgency.report(PullContext.of(run, pull.crm, Options()), now=datetime.fromisoformat(run["window_end"]))
+    report = urgency.report(PullContext.of(run, pull.crm, Options()), now=datetime.fromisoformat(run["window_end"]))
 
-    assert told.startswith("fetched longest ago, of patients with an appointment within 7 days (1): 0.0 h; ")
-    assert re.search(r"anybody \(\d+\): 2\.0 h", told)
+    assert report.startswith("fetched longest ago, of patients with an appointment within 7 days (1): 0.0 h; ")
+    assert re.search(r"anybody \(\d+\): 2\.0 h", report)
     caplog.set_level(logging.INFO)
     rows = steps.summary(run)
     assert "an appointment within 7 days (1): " in next(row["oldest"] for row in rows if row["resource"] == "insurance")
@@ -152,7 +152,7 @@ def test_the_summary_says_how_old_each_group_is(
 
 
 @on_sqlite
-def test_nobody_with_an_appointment_tomorrow_has_insurance_older_than_a_run(
+def test_the_insurance_of_patients_with_an_appointment_tomorrow_is_fetched_in_every_run(
     pull: Pulling, sandbox: RunningSandbox, practice: list[str]
 ) -> None:
     today = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -163,29 +163,29 @@ def test_nobody_with_an_appointment_tomorrow_has_insurance_older_than_a_run(
     for _ in range(3):
         run = pulled(pull)
         checked = pull.rows("SELECT patient, checked_at FROM ecw_checked WHERE resource = 'insurance'")
-        of_those = [str(row["checked_at"])[:16] for row in checked if row["patient"] in practice[10:30]]
-        assert of_those == [run["window_end"][:16].replace("T", " ")] * 20
+        checked_at = [str(row["checked_at"])[:16] for row in checked if row["patient"] in practice[10:30]]
+        assert checked_at == [run["window_end"][:16].replace("T", " ")] * 20
 
 
-def asking(
-    roster: Roll, name: str, start: str | None = None, end: str = "2026-11-22T10:00:00+00:00", **more: Any
+def context_of(
+    roster: FixedRoster, name: str, start: str | None = None, end: str = "2026-11-22T10:00:00+00:00", **more: Any
 ) -> ExtractContext:
-    return replace(ask("Coverage", roster, start, end), resource=Resource(name, "Coverage", ()), **more)
+    return replace(extract_context("Coverage", roster, start, end), resource=Resource(name, "Coverage", ()), **more)
 
 
-def test_a_first_look_begins_with_the_urgent() -> None:
-    roster = Roll({"patient": ["a", "b", "c", "d"]}, soon=["d", "elsewhere", "c"])
+def test_an_initial_sync_begins_with_the_urgent_patients() -> None:
+    roster = FixedRoster({"patient": ["a", "b", "c", "d"]}, urgent_patients=["d", "elsewhere", "c"])
 
-    [first] = rounds("per_patient", asking(roster, "insurance", max_patients=3))
+    [first] = rounds("per_patient", context_of(roster, "insurance", max_patients=3))
 
     assert [each["patient"] for each in params(first)] == ["d", "c", "a"]
 
 
-def test_of_too_many_urgent_the_most_urgent_are_asked_about_and_visits_are_not_urgent() -> None:
-    roster = Roll({"patient": []}, soon=["d", "c", "b"])
+def test_of_too_many_urgent_patients_the_first_are_queried_and_only_for_insurance() -> None:
+    roster = FixedRoster({"patient": []}, urgent_patients=["d", "c", "b"])
     window = ("2026-11-22T08:00:00+00:00", "2026-11-22T10:00:00+00:00")
 
-    first, *_ = rounds("per_patient", asking(roster, "insurance", *window, urgent=2))
+    first, *_ = rounds("per_patient", context_of(roster, "insurance", *window, urgent=2))
     assert [each["patient"] for each in params(first)] == ["d", "c"]
-    first, *_ = rounds("per_patient", asking(roster, "encounter", *window))
+    first, *_ = rounds("per_patient", context_of(roster, "encounter", *window))
     assert params(first) == []

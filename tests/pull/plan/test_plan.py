@@ -1,4 +1,4 @@
-"""A run says before its first search what it will cost, and does not begin what cannot be done in time."""
+"""A run logs the cost of its plan before its first search, and does not begin if the plan takes too long."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
-COMING = (
+UPCOMING = (
     "SELECT count(DISTINCT patient) AS n FROM encounter WHERE start_time >= '2026-11-22 03:00+00' AND "
     "start_time < '2026-11-29 03:00+00' AND status NOT IN ('cancelled', 'entered-in-error', 'finished')"
 )
@@ -28,7 +28,9 @@ def strategies(pull: Pulling, **options: Any) -> dict[str, str]:
     return {name: line["strategies"][0] for name, line in made["resources"].items()}
 
 
-def test_what_ecw_declares_decides(pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_capability_statement_decides_the_strategies(
+    pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
 
     assert strategies(pull) == {
@@ -49,7 +51,7 @@ def test_what_ecw_declares_decides(pull: Pulling, sandbox: RunningSandbox, caplo
     assert strategies(pull)["encounter"] == "per_patient"
 
 
-def test_a_change_of_the_server_is_reported(
+def test_a_change_of_the_capability_statement_is_logged(
     pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     pull.begin()
@@ -62,7 +64,7 @@ def test_a_change_of_the_server_is_reported(
     assert "The server has changed: Patient: search parameter phone is gone." in caplog.messages
 
 
-def test_the_last_runs_are_the_estimate(pull: Pulling) -> None:
+def test_the_calls_of_the_last_runs_are_the_estimate(pull: Pulling) -> None:
     first = plan.of(pull.begin())
     pull(*ALL)
 
@@ -74,14 +76,16 @@ def test_the_last_runs_are_the_estimate(pull: Pulling) -> None:
         name: made[name] for name in ("practitioner", "location", "patient", "encounter")
     }
     urgent = second["resources"]["insurance"]["urgent"]
-    assert urgent == pull.rows(COMING)[0]["n"] > 0
-    assert calls["insurance"] == 10 + round(urgent * 11 / 12), "a twelfth of 120 patients, and who comes soon"
+    assert urgent == pull.rows(UPCOMING)[0]["n"] > 0
+    assert calls["insurance"] == 10 + round(urgent * 11 / 12), "a twelfth of 120 patients, and the urgent ones"
     assert second["calls"] == sum(calls.values())
-    assert [line["at_least"] for line in first["resources"].values()] == [True] * 5, "nobody is known yet"
+    assert [line["at_least"] for line in first["resources"].values()] == [True] * 5, "no number of records is known yet"
     assert [line["at_least"] for line in second["resources"].values()] == [False] * 5
 
 
-def test_a_first_run_says_what_it_cannot_know(pull: Pulling, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_plan_of_a_first_run_names_the_numbers_that_are_not_known_yet(
+    pull: Pulling, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "ecw.pull.plan.make_plan")
 
     pull.begin()
@@ -104,7 +108,7 @@ def test_a_first_run_says_what_it_cannot_know(pull: Pulling, caplog: pytest.LogC
     assert re.fullmatch(r"The run needs about \d+ calls, \d+ minutes\.", caplog.messages[-1])
 
 
-def test_what_cannot_be_done_in_time_is_not_begun(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_plan_that_exceeds_the_interval_is_refused(pull: Pulling, sandbox: RunningSandbox) -> None:
     pull(*ALL)
     short = {"every_minutes": 1, "max_concurrency": 1, "full": True}
 
@@ -114,11 +118,11 @@ def test_what_cannot_be_done_in_time_is_not_begun(pull: Pulling, sandbox: Runnin
         pull.begin(options=short)
 
     assert "ignore_time_budget" in error.value.next_step
-    assert sandbox.served("search", "Coverage") == 120, "those of the first run"
+    assert sandbox.served("search", "Coverage") == 120, "only the searches of the first run"
     assert plan.of(pull.begin(options={**short, "ignore_time_budget": True}))["minutes"] > 1
 
 
-def test_after_an_outage_a_run_takes_the_turns_that_its_calls_suffice_for(
+def test_after_an_outage_a_run_takes_as_many_turns_as_its_calls_allow(
     pull: Pulling, caplog: pytest.LogCaptureFixture
 ) -> None:
     pull(*ALL)
@@ -127,58 +131,62 @@ def test_after_an_outage_a_run_takes_the_turns_that_its_calls_suffice_for(
 
     made = plan.of(pull.begin(options=short))
 
-    told = re.search(r"insurance: the run's calls suffice for (\d) of 4 turns that are due", caplog.text)
-    assert told, caplog.text
+    turns = re.search(r"insurance: the run's calls suffice for (\d) of 4 turns that are due", caplog.text)
+    assert turns, caplog.text
     line = made["resources"]["insurance"]
-    assert line["calls"] == 30 * int(told[1]) + round(line["urgent"] * (1 - int(told[1]) / 4))
+    assert line["calls"] == 30 * int(turns[1]) + round(line["urgent"] * (1 - int(turns[1]) / 4))
     assert made["minutes"] <= 15
-    assert "the others come round within 1 hours" in caplog.text
+    assert "the others follow within 1 hours" in caplog.text
 
 
-def test_a_run_about_one_patient(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_run_of_one_patient_moves_no_cursor_and_changes_no_estimate(pull: Pulling, sandbox: RunningSandbox) -> None:
     pull(*ALL)
     before = pull.rows("SELECT resource, position FROM ecw_cursor ORDER BY resource")
-    somebody = sandbox.records("Coverage")[0]["beneficiary"]["reference"].removeprefix("Patient/")
+    patient = sandbox.records("Coverage")[0]["beneficiary"]["reference"].removeprefix("Patient/")
 
-    run = pull.begin("manual", options={"ids": {"patient": [somebody]}})
+    run = pull.begin("manual", options={"ids": {"patient": [patient]}})
     fetched = {name: numbers["fetched"] for name, numbers in inline_run.pull(run).items()}
 
-    theirs = {
-        kind: sum(somebody in str(record.get(element)) for record in sandbox.records(kind))
+    record_counts = {
+        kind: sum(patient in str(record.get(element)) for record in sandbox.records(kind))
         for kind, element in {"Coverage": "beneficiary", "Encounter": "subject"}.items()
     }
     assert fetched == {
         "patient": 1,
-        "insurance": theirs["Coverage"],
-        "encounter": theirs["Encounter"],
+        "insurance": record_counts["Coverage"],
+        "encounter": record_counts["Encounter"],
     }
-    assert pull.rows("SELECT resource, position FROM ecw_cursor ORDER BY resource") == before, "the rest still waits"
+    assert pull.rows("SELECT resource, position FROM ecw_cursor ORDER BY resource") == before, (
+        "the cursors have not moved"
+    )
     following = pull.begin()
-    assert run_history.fetched_before(pull.crm, following, "patient") == 120, "as the run before it"
+    assert run_history.fetched_before(pull.crm, following, "patient") == 120, "the count of the last full run"
     expected = {name: line["calls"] for name, line in plan.of(following)["resources"].items()}
-    assert (expected["location"] > 0, expected["patient"] > 26) == (True, True), "not the few calls about one patient"
+    assert (expected["location"] > 0, expected["patient"] > 26) == (True, True), "not the few calls for one patient"
 
 
 @on_sqlite
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"strategies": {"patient": "name_swep"}}, "did you mean 'name_sweep'"),
         ({"strategies": {"pateint": "list"}}, "There is no resource 'pateint'"),
         ({"strategies": {"encounter": "last_updated"}}, "_lastUpdated, which the server does not declare"),
     ],
 )
-def test_bad_options_stop_before_the_ledger(pull: Pulling, options: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told):
+def test_wrong_options_are_refused_before_the_run_is_recorded(
+    pull: Pulling, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
         pull.begin(options=options)
 
     assert pull.rows("SELECT * FROM ecw_run") == []
 
 
-def test_a_first_look_spends_minutes_on_those_who_matter_and_the_others_come_in_turn(
+def test_an_initial_sync_queries_the_newest_patients_first_and_the_others_in_later_runs(
     pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """17 calls of a minute, 120 patients, four runs in which everybody has a turn."""
+    """17 calls in a minute, 120 patients, and a cycle of four runs."""
     options = {"max_concurrency": 1, "initial_sync_minutes": 1, "every_minutes": 60, "full_cycle_hours": 4}
     first = pull.begin(options=options)
     loaded = {name: pull.resource(first, name) for name in ALL}
@@ -191,8 +199,8 @@ def test_a_first_look_spends_minutes_on_those_who_matter_and_the_others_come_in_
     assert loaded["patient"]["inserted"] == 120
     assert loaded["insurance"]["fetched"] == sum(covered.count(row["ecw_id"]) for row in newest)
     assert sandbox.served("search", "Coverage") == 17
-    told = "17 patients were queried, the last changed first; the next runs query the other 103, by"
-    assert f"insurance: {told} 2026-11-22 05:00Z." in caplog.messages
+    message = "17 patients were queried, the last changed first; the next runs query the other 103, by"
+    assert f"insurance: {message} 2026-11-22 05:00Z." in caplog.messages
     [row] = [row for row in steps.summary(first) if row["resource"] == "insurance"]
     assert row["next"] == "nothing to do: the next runs query the other 103 patients, by 2026-11-22 05:00Z."
 
@@ -203,9 +211,11 @@ def test_a_first_look_spends_minutes_on_those_who_matter_and_the_others_come_in_
     assert pull.rows("SELECT COUNT(*) AS n FROM insurance") == [{"n": len(covered)}]
 
 
-@pytest.mark.parametrize("unhurried", [{"full": True, "ignore_time_budget": True}, {"ignore_time_budget": True}])
-def test_a_first_look_that_may_take_long_looks_at_everybody(pull: Pulling, unhurried: dict[str, bool]) -> None:
-    line = plan.of(pull.begin(options={"max_concurrency": 1, "initial_sync_minutes": 1, **unhurried}))["resources"][
+@pytest.mark.parametrize("without_limit", [{"full": True, "ignore_time_budget": True}, {"ignore_time_budget": True}])
+def test_an_initial_sync_that_ignores_the_time_budget_queries_every_patient(
+    pull: Pulling, without_limit: dict[str, bool]
+) -> None:
+    line = plan.of(pull.begin(options={"max_concurrency": 1, "initial_sync_minutes": 1, **without_limit}))["resources"][
         "insurance"
     ]
     assert line["max_patients"] is None

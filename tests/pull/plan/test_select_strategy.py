@@ -1,4 +1,4 @@
-"""The strategy is the best one that the server declares, unless somebody configured another."""
+"""The strategy is the best one that the server declares, unless another one is configured."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def server(*params: str, fhir_type: str = "Encounter", export: bool = False) -> 
     return Capability("eClinicalWorks", "4.0.1", declared)
 
 
-def test_the_first_choice() -> None:
+def test_the_first_strategy_whose_needs_the_server_declares_is_chosen() -> None:
     assert choose(ENCOUNTER, server("_lastUpdated", "patient"), Options()) == Choice(
         ("last_updated", "per_patient"), "the first choice"
     )
 
 
-def test_what_the_server_lacks_is_the_reason() -> None:
+def test_the_reason_names_what_the_server_does_not_declare() -> None:
     assert choose(ENCOUNTER, server("patient", "practitioner"), Options()) == Choice(
         ("per_patient",),
         "the server does not declare what last_updated needs _lastUpdated; schedule needs date",
     )
 
 
-def test_an_export_is_made_only_where_it_is_configured() -> None:
+def test_a_bulk_export_is_chosen_only_if_it_is_configured() -> None:
     assert choose(ENCOUNTER, server("patient", export=True), Options()).strategies == ("per_patient",)
-    asked = Options(strategies={"encounter": "bulk"})
-    assert choose(ENCOUNTER, server("patient", export=True), asked) == Choice(("bulk",), "configured")
+    configured = Options(strategies={"encounter": "bulk"})
+    assert choose(ENCOUNTER, server("patient", export=True), configured) == Choice(("bulk",), "configured")
 
 
 @pytest.mark.parametrize(
@@ -53,17 +53,17 @@ def test_an_export_is_made_only_where_it_is_configured() -> None:
         (INSURANCE, Options(practitioners=["a"]), "per_patient"),
     ],
 )
-def test_a_run_about_single_records(resource: Resource, options: Options, expected: str) -> None:
+def test_the_strategy_of_a_run_of_single_records(resource: Resource, options: Options, expected: str) -> None:
     assert choose(resource, server("patient"), options).strategies == (expected,)
 
 
-def test_a_resource_that_a_run_about_records_of_another_does_not_touch() -> None:
+def test_a_run_of_single_records_refuses_a_resource_without_ids() -> None:
     with pytest.raises(ConfigurationError, match="patient is not among them"):
         choose(PATIENT, server("patient"), Options(ids={"encounter": ["a"]}))
 
 
 @pytest.mark.parametrize(
-    ("capability", "asked", "told"),
+    ("capability", "strategy", "message"),
     [
         (
             lambda: server("patient"),
@@ -81,6 +81,8 @@ def test_a_resource_that_a_run_about_records_of_another_does_not_touch() -> None
         (lambda: server(fhir_type="Other"), "", "declares no search that returns all of Encounter"),
     ],
 )
-def test_what_cannot_be(capability: Callable[[], Capability], asked: str, told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told):
-        choose(ENCOUNTER, capability(), Options(strategies={"encounter": asked} if asked else {}))
+def test_an_impossible_strategy_is_refused_with_the_reason(
+    capability: Callable[[], Capability], strategy: str, message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        choose(ENCOUNTER, capability(), Options(strategies={"encounter": strategy} if strategy else {}))

@@ -1,4 +1,4 @@
-"""Windows leave no gap: whatever runs fail, are missing or overlap."""
+"""Windows leave no gap, whichever runs fail, are missing or overlap."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def at(hour: int) -> str:
     return (BEGIN + hour * HOUR).isoformat()
 
 
-# Each run: its type, the hour its interval ends, how long that is, and which resources are loaded in the end.
+# Each run: its type, the hour in which its interval ends, and the resources that it loads.
 runs = st.lists(
     st.tuples(
         st.sampled_from(["scheduled", "scheduled", "backfill"]),
@@ -52,7 +52,7 @@ runs = st.lists(
 @on_sqlite
 @settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(runs=runs)
-def test_what_the_cursor_says_was_covered_without_a_gap(crm_engine: Engine, runs: list) -> None:  # type: ignore[type-arg]
+def test_all_time_before_the_cursor_was_covered_without_a_gap(crm_engine: Engine, runs: list) -> None:  # type: ignore[type-arg]
     with crm_engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM ecw_cursor")
     covered: dict[str, list[tuple[datetime, datetime]]] = {name: [] for name in RESOURCES}
@@ -64,8 +64,8 @@ def test_what_the_cursor_says_was_covered_without_a_gap(crm_engine: Engine, runs
             assert (start, end) == (at(hour - 2), at(hour)), "exactly its interval"
         for name in loaded:
             before = cursors.get(crm_engine, "P", name)
-            own = start if run_type == "backfill" else start_of(crm_engine, run, name)
-            low = datetime.min.replace(tzinfo=UTC) if own is None else datetime.fromisoformat(own)
+            own_start = start if run_type == "backfill" else start_of(crm_engine, run, name)
+            low = datetime.min.replace(tzinfo=UTC) if own_start is None else datetime.fromisoformat(own_start)
             covered[name].append((low, datetime.fromisoformat(end)))
             with crm_engine.begin() as connection:
                 cursors.move(connection, run, name)
@@ -85,13 +85,13 @@ def test_what_the_cursor_says_was_covered_without_a_gap(crm_engine: Engine, runs
 
 
 @pytest.mark.parametrize("run_type", ["manual", "asset_triggered", "operator_triggered"])
-def test_a_run_that_somebody_started_ends_now_and_not_with_the_last_interval(crm_engine: Engine, run_type: str) -> None:
+def test_the_window_of_a_run_that_was_not_scheduled_ends_now(crm_engine: Engine, run_type: str) -> None:
     before = datetime.now(UTC)
     _, end = window(crm_engine, "P", run_type, at(0), at(2), RESOURCES)
     assert before <= datetime.fromisoformat(end) <= datetime.now(UTC)
 
 
-def test_three_days_are_healed_in_one_window(crm_engine: Engine) -> None:
+def test_after_an_outage_of_three_days_one_window_covers_it(crm_engine: Engine) -> None:
     with crm_engine.begin() as connection:
         for name in RESOURCES:
             cursors.move(connection, a_run("scheduled", None, at(2)), name)
@@ -99,7 +99,7 @@ def test_three_days_are_healed_in_one_window(crm_engine: Engine) -> None:
     assert window(crm_engine, "P", "scheduled", at(72), at(74), RESOURCES) == (at(2), at(74))
 
 
-def test_only_the_resources_of_the_run_decide(crm_engine: Engine) -> None:
+def test_the_window_depends_only_on_the_cursors_of_the_runs_resources(crm_engine: Engine) -> None:
     with crm_engine.begin() as connection:
         cursors.move(connection, a_run("scheduled", None, at(2)), "location")
 

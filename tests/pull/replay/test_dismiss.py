@@ -1,4 +1,4 @@
-"""A reject that a person dismissed stays away while its content is the same, and holds the record out all the same."""
+"""A dismissed reject stays dismissed while the record's content is the same, and the record is still not loaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def states(engine: Engine) -> dict[str, str]:
         return {row.ecw_id: row.state for row in connection.execute(select(ecw_reject))}
 
 
-def test_a_dismissed_reject_opens_again_only_with_another_content(crm_engine: Engine) -> None:
+def test_a_dismissed_reject_is_open_again_only_if_the_content_changes(crm_engine: Engine) -> None:
     load(crm_engine, rejects=[a_reject("a"), a_reject("b")])
     assert dismiss(crm_engine, "P1", "location", ["a", "nobody"], "anna", " test site, closed ") == 1
     assert states(crm_engine) == {"a": "dismissed", "b": "open"}
@@ -30,7 +30,7 @@ def test_a_dismissed_reject_opens_again_only_with_another_content(crm_engine: En
     assert states(crm_engine)["a"] == "open"
 
 
-def test_a_dismissed_reject_is_resolved_when_the_record_enters(crm_engine: Engine) -> None:
+def test_a_dismissed_reject_is_resolved_when_the_record_is_loaded(crm_engine: Engine) -> None:
     load(crm_engine, rejects=[a_reject("a")])
     dismiss(crm_engine, "P1", "location", ["a"], "anna", "why not")
     load(crm_engine, rows=[a_row("a", hour=11)], run=a_run("r2"))
@@ -38,7 +38,7 @@ def test_a_dismissed_reject_is_resolved_when_the_record_enters(crm_engine: Engin
     assert dismiss(crm_engine, "P1", "location", ["a"], "anna", "too late") == 0
 
 
-def test_a_record_that_is_as_it_was_before_leaves_although_its_reject_was_dismissed(crm_engine: Engine) -> None:
+def test_a_record_with_a_dismissed_reject_does_not_count_as_unchanged(crm_engine: Engine) -> None:
     row = a_row("a")
     load(crm_engine, rows=[row])
     load(crm_engine, rejects=[a_reject("a", hour=11)], run=a_run("r2"))
@@ -46,14 +46,14 @@ def test_a_record_that_is_as_it_was_before_leaves_although_its_reject_was_dismis
     assert not links.known(crm_engine, "P1", "location").unchanged("a", row["hash"], "m1")
 
 
-def test_who_decided_what_and_why_stands_in_the_journal(crm_engine: Engine) -> None:
+def test_the_journal_records_who_dismissed_or_reopened_a_reject_and_why(crm_engine: Engine) -> None:
     load(crm_engine, rejects=[a_reject("a"), a_reject("a", rule="pattern")])
     dismiss(crm_engine, "P1", "location", ["a"], "anna", "test site")
     assert reopen(crm_engine, "P1", "location", ["a"], "ben") == 1
     with reading(crm_engine) as connection:
         rows = connection.execute(select(ecw_journal).where(ecw_journal.c.direction == "decision")).mappings().all()
-    found = {(row["operation"], row["decided_by"], row["before"], row["after"], row["ecw_id"]) for row in rows}
-    assert found == {
+    entries = {(row["operation"], row["decided_by"], row["before"], row["after"], row["ecw_id"]) for row in rows}
+    assert entries == {
         ("reject", "anna", "open", "dismissed: test site", "a"),
         ("reject", "ben", "dismissed", "open", "a"),
     }
@@ -63,7 +63,9 @@ def test_who_decided_what_and_why_stands_in_the_journal(crm_engine: Engine) -> N
 @pytest.mark.parametrize(
     ("ids", "note"), [(["a"], " "), (["a"], "x" * 501), ([str(at) for at in range(MOST + 1)], "x")]
 )
-def test_a_dismissal_without_a_reason_or_of_too_many_is_refused(crm_engine: Engine, ids: list[str], note: str) -> None:
+def test_a_dismissal_without_a_reason_or_of_too_many_rejects_is_refused(
+    crm_engine: Engine, ids: list[str], note: str
+) -> None:
     load(crm_engine, rejects=[a_reject("a")])
     with pytest.raises(ConfigurationError):
         dismiss(crm_engine, "P1", "location", ids, "anna", note)

@@ -1,4 +1,4 @@
-"""One patient from the CRM to eCW: created once, updated without overwriting, held, refused, recorded."""
+"""The push of one patient: created once, updated without overwriting, held, refused, recorded."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ecw.push.rules.outcome import Kind
 from ecw.three_way_merge import MergeBase
 from tests.fixtures.sandbox import SMALL
 
-BORN = SMALL["patients"]  # that the sandbox begins with
+INITIAL_PATIENTS = SMALL["patients"]  # the number of patients that the sandbox begins with
 
 
-def created(crm: Any, pushing: Any, **changes: Any) -> tuple[str, str]:
-    """Add a patient to the CRM and push it; return its id there and in eCW."""
+def create_patient(crm: Any, pushing: Any, **changes: Any) -> tuple[str, str]:
+    """Add a patient to the CRM and push it; return its CRM id and its eCW id."""
     crm_id = crm.add(**changes)
     pushed = push_patient(pushing(), crm_id)
     assert (pushed.status, bool(pushed.ecw_id)) == ("created", True)
@@ -27,27 +27,27 @@ def created(crm: Any, pushing: Any, **changes: Any) -> tuple[str, str]:
     return crm_id, pushed.ecw_id
 
 
-def in_ecw(sandbox: Any, ecw_id: str) -> dict[str, Any]:
-    [found] = [each for each in sandbox.records("Patient") if each["id"] == ecw_id]
-    return found
+def ecw_record(sandbox: Any, ecw_id: str) -> dict[str, Any]:
+    [record] = [each for each in sandbox.records("Patient") if each["id"] == ecw_id]
+    return record
 
 
-def clinic(sandbox: Any, ecw_id: str, **changes: Any) -> None:
-    sandbox.put(in_ecw(sandbox, ecw_id) | changes)
+def edit_in_ecw(sandbox: Any, ecw_id: str, **changes: Any) -> None:
+    sandbox.put(ecw_record(sandbox, ecw_id) | changes)
 
 
 def phone_of(patient: dict[str, Any]) -> str:
     return next(each["value"] for each in patient["telecom"] if each["system"] == "phone")
 
 
-def test_a_new_patient_is_created_linked_and_known(sandbox: Any, crm: Any, pushing: Any) -> None:
-    crm_id, ecw_id = created(crm, pushing)
-    assert in_ecw(sandbox, ecw_id)["name"][0]["family"] == "Kowalczyk"
+def test_a_new_patient_is_created_linked_and_not_sent_again(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id, ecw_id = create_patient(crm, pushing)
+    assert ecw_record(sandbox, ecw_id)["name"][0]["family"] == "Kowalczyk"
     row = crm.row(crm_id)
     assert (row["ecw_id"], row["mr_number"]) == (ecw_id, "ACC-1")
     [link] = crm.all("ecw_link")
     assert (link["crm_id"], link["ecw_id"]) == (crm_id, ecw_id)
-    assert link["hash"], "the next pull finds it unchanged"
+    assert link["hash"], "the next pull recognises it as unchanged"
     assert crm.journal() == [("create", "done")]
     [entry] = crm.all("ecw_journal")
     assert (entry["message"], entry["http_status"], entry["code"]) == ("200 OK", 200, "1")
@@ -57,10 +57,10 @@ def test_a_new_patient_is_created_linked_and_known(sandbox: Any, crm: Any, pushi
 
 
 @pytest.mark.both_databases
-def test_a_crm_that_takes_no_ecw_id_has_its_patient_linked_and_created_once(
+def test_a_patient_whose_row_refuses_the_ecw_id_is_linked_and_created_once(
     sandbox: Any, crm: Any, pushing: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The link holds without the id in the row; a patient that is in eCW is not sent again."""
+    """The link alone is enough to recognise the patient."""
     crm_id = crm.add()
     with crm.engine.begin() as connection:
         if connection.dialect.name == "postgresql":
@@ -85,38 +85,36 @@ def test_a_crm_that_takes_no_ecw_id_has_its_patient_linked_and_created_once(
     assert sandbox.served("transaction") == 1
 
 
-def test_the_pull_that_follows_counts_the_patient_unchanged(sandbox: Any, crm: Any, pushing: Any) -> None:
+def test_the_next_pull_counts_the_created_patient_as_unchanged(sandbox: Any, crm: Any, pushing: Any) -> None:
     from ecw.crm.state import links
     from ecw.fhir.fingerprint import content_hash
 
-    _, ecw_id = created(crm, pushing)
+    _, ecw_id = create_patient(crm, pushing)
     known = links.known(crm.engine, pushing().place.practice, "patient")
-    assert known.unchanged(ecw_id, content_hash(in_ecw(sandbox, ecw_id)), pushing().mapping.version)
+    assert known.unchanged(ecw_id, content_hash(ecw_record(sandbox, ecw_id)), pushing().mapping.version)
 
 
-def test_an_edit_of_the_crm_is_sent_and_nothing_else_is_touched(sandbox: Any, crm: Any, pushing: Any) -> None:
-    crm_id, ecw_id = created(crm, pushing)
-    clinic(sandbox, ecw_id, contact=[{"name": {"family": "Mother"}}], gender="unknown")
+def test_an_edit_of_the_crm_is_sent_and_no_other_element_changes(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id, ecw_id = create_patient(crm, pushing)
+    edit_in_ecw(sandbox, ecw_id, contact=[{"name": {"family": "Mother"}}], gender="unknown")
     crm.edit(crm_id, city="Lawrence", phone="(913) 555-7777")
     pushed = push_patient(pushing("r2"), crm_id)
     assert (pushed.status, set(pushed.fields)) == ("updated", {"city", "phone"})
-    found = in_ecw(sandbox, ecw_id)
+    found = ecw_record(sandbox, ecw_id)
     assert (found["address"][0]["city"], phone_of(found)) == ("Lawrence", "9135557777")
-    assert found["gender"] == "unknown", "the clinic's edit stays and waits for the pull"
+    assert found["gender"] == "unknown", "the clinic's edit stays until the pull"
     assert found["contact"] == [{"name": {"family": "Mother"}}]
     assert push_patient(pushing("r3"), crm_id).status == "unchanged"
 
 
-def test_a_column_that_both_changed_and_is_held_stays_on_both_sides_until_a_person_chooses(
-    sandbox: Any, crm: Any, pushing: Any
-) -> None:
-    crm_id, ecw_id = created(crm, pushing)
-    name = in_ecw(sandbox, ecw_id)["name"][0]
-    clinic(sandbox, ecw_id, name=[name | {"family": "Clinic"}])
+def test_a_conflict_leaves_both_values_until_a_person_chooses(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id, ecw_id = create_patient(crm, pushing)
+    name = ecw_record(sandbox, ecw_id)["name"][0]
+    edit_in_ecw(sandbox, ecw_id, name=[name | {"family": "Clinic"}])
     crm.edit(crm_id, last_name="Intake", city="Lawrence")
     pushed = push_patient(pushing("r2"), crm_id)
     assert (pushed.status, pushed.fields, pushed.conflicts) == ("updated", ("city",), ("last_name",))
-    assert in_ecw(sandbox, ecw_id)["name"][0]["family"] == "Clinic"
+    assert ecw_record(sandbox, ecw_id)["name"][0]["family"] == "Clinic"
     assert crm.row(crm_id)["last_name"] == "Intake"
     [conflict] = crm.all("ecw_conflict")
     assert (conflict["column"], conflict["state"], conflict["winner"]) == ("last_name", "open", None)
@@ -124,36 +122,36 @@ def test_a_column_that_both_changed_and_is_held_stays_on_both_sides_until_a_pers
     practice = pushing().place.practice
     assert conflicts.choose(crm.engine, conflicts.Field(practice, "patient", crm_id, "last_name"), "crm", "tester")
     assert push_patient(pushing("r4"), crm_id).fields == ("last_name",)
-    assert in_ecw(sandbox, ecw_id)["name"][0]["family"] == "Intake"
+    assert ecw_record(sandbox, ecw_id)["name"][0]["family"] == "Intake"
     [conflict] = crm.all("ecw_conflict")
     assert (conflict["state"], conflict["winner"]) == ("settled", "crm")
 
 
 def test_a_choice_is_void_once_a_value_has_changed_again(sandbox: Any, crm: Any, pushing: Any) -> None:
-    crm_id, ecw_id = created(crm, pushing)
-    name = in_ecw(sandbox, ecw_id)["name"][0]
-    clinic(sandbox, ecw_id, name=[name | {"family": "Clinic"}])
+    crm_id, ecw_id = create_patient(crm, pushing)
+    name = ecw_record(sandbox, ecw_id)["name"][0]
+    edit_in_ecw(sandbox, ecw_id, name=[name | {"family": "Clinic"}])
     crm.edit(crm_id, last_name="Intake")
     push_patient(pushing("r2"), crm_id)
     conflicts.choose(
         crm.engine, conflicts.Field(pushing().place.practice, "patient", crm_id, "last_name"), "crm", "tester"
     )
-    clinic(sandbox, ecw_id, name=[name | {"family": "Clinic Again"}])
+    edit_in_ecw(sandbox, ecw_id, name=[name | {"family": "Clinic Again"}])
     assert push_patient(pushing("r3"), crm_id).conflicts == ("last_name",)
-    assert in_ecw(sandbox, ecw_id)["name"][0]["family"] == "Clinic Again"
+    assert ecw_record(sandbox, ecw_id)["name"][0]["family"] == "Clinic Again"
 
 
-def test_ecw_wins_where_the_rule_says_so_and_the_conflict_is_recorded(sandbox: Any, crm: Any, pushing: Any) -> None:
-    crm_id, ecw_id = created(crm, pushing)
-    clinic(sandbox, ecw_id, gender="unknown")
+def test_a_conflict_that_ecw_wins_by_its_rule_is_settled_and_recorded(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id, ecw_id = create_patient(crm, pushing)
+    edit_in_ecw(sandbox, ecw_id, gender="unknown")
     crm.edit(crm_id, gender="Male")
     assert push_patient(pushing("r2"), crm_id).status == "unchanged"
-    assert in_ecw(sandbox, ecw_id)["gender"] == "unknown"
+    assert ecw_record(sandbox, ecw_id)["gender"] == "unknown"
     [conflict] = crm.all("ecw_conflict")
     assert (conflict["state"], conflict["winner"], conflict["crm_value"]) == ("settled", "emr", '"Male"')
 
 
-def test_a_bad_patient_is_a_reject_with_field_and_next_step_until_it_is_fixed(
+def test_an_invalid_patient_is_a_reject_with_field_and_next_step_until_it_is_corrected(
     sandbox: Any, crm: Any, pushing: Any
 ) -> None:
     crm_id = crm.add(gender="Other", identifier=None)
@@ -169,153 +167,157 @@ def test_a_bad_patient_is_a_reject_with_field_and_next_step_until_it_is_fixed(
     assert {row["state"] for row in crm.all("ecw_reject")} == {"resolved"}
 
 
-def test_a_patient_that_ecw_has_is_linked_and_its_gaps_filled(sandbox: Any, crm: Any, pushing: Any) -> None:
-    crm_id, ecw_id = created(crm, pushing)
+def test_a_patient_that_ecw_has_is_linked_and_its_empty_elements_filled(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id, ecw_id = create_patient(crm, pushing)
     with crm.engine.begin() as connection:
         for table in ("patient", "ecw_link", "ecw_merge_base", "ecw_intent"):
             connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608
     crm_id = crm.add(middle_name="Maria", city=None)
     pushed = push_patient(pushing("r2"), crm_id)
     assert (pushed.status, pushed.ecw_id, pushed.fields) == ("updated", ecw_id, ("middle_name",))
-    assert sandbox.held()["Patient"] == BORN + 1
-    assert in_ecw(sandbox, ecw_id)["name"][0]["given"] == ["Ewa", "Maria"]
+    assert sandbox.held()["Patient"] == INITIAL_PATIENTS + 1
+    assert ecw_record(sandbox, ecw_id)["name"][0]["given"] == ["Ewa", "Maria"]
     assert ("link", "done") in crm.journal()
 
 
 def test_a_near_match_is_held_until_a_person_chooses(sandbox: Any, crm: Any, pushing: Any) -> None:
-    created(crm, pushing, first_name="Eva", identifier="ACC-7", mobile_phone="1")
+    create_patient(crm, pushing, first_name="Eva", identifier="ACC-7", mobile_phone="1")
     crm_id = crm.add()
     pushed = push_patient(pushing("r2"), crm_id)
     assert (pushed.status, pushed.outcome.kind) == ("held", Kind.LINK)
     assert push_patient(pushing("r3"), crm_id).status == "held"
-    assert sandbox.held()["Patient"] == BORN + 1
+    assert sandbox.held()["Patient"] == INITIAL_PATIENTS + 1
     assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW, "tester")
     assert push_patient(pushing("r4"), crm_id).status == "created"
-    assert sandbox.held()["Patient"] == BORN + 2
+    assert sandbox.held()["Patient"] == INITIAL_PATIENTS + 2
 
 
 @pytest.mark.parametrize("fault", ["lose_response", "drop", "truncate"])
-def test_an_answer_that_was_lost_is_searched_for_before_anything_is_sent_again(
+def test_after_a_lost_answer_the_patient_is_searched_for_before_it_is_sent_again(
     sandbox: Any, crm: Any, pushing: Any, fault: str
 ) -> None:
     sandbox.fault(fault, interaction="transaction", times=1)
     crm_id = crm.add()
     assert push_patient(pushing(unknown_outcome_wait_seconds=60.0), crm_id).status == "unknown"
-    assert push_patient(pushing(unknown_outcome_wait_seconds=60.0), crm_id).status == "unknown", "too early to tell"
+    assert push_patient(pushing(unknown_outcome_wait_seconds=60.0), crm_id).status == "unknown", "too early to search"
     assert push_patient(pushing("r2"), crm_id).status == "created"
     assert sandbox.served("transaction") == 1
-    assert sandbox.held()["Patient"] == BORN + 1
+    assert sandbox.held()["Patient"] == INITIAL_PATIENTS + 1
     assert crm.journal() == [("create", "unknown"), ("settle", "done")]
 
 
 @pytest.mark.parametrize("fault", ["hang", "server_error", "request_timeout"])
-def test_what_did_not_reach_ecw_is_sent_again_after_the_search(
+def test_a_patient_that_did_not_reach_ecw_is_sent_again_after_the_search(
     sandbox: Any, crm: Any, pushing: Any, fault: str
 ) -> None:
     sandbox.fault(fault, interaction="transaction", times=1, seconds=0.1)
     crm_id = crm.add()
     assert push_patient(pushing(), crm_id).status == "unknown"
     assert push_patient(pushing("r2"), crm_id).status == "created"
-    assert sandbox.held()["Patient"] == BORN + 1
+    assert sandbox.held()["Patient"] == INITIAL_PATIENTS + 1
 
 
 @pytest.mark.parametrize("shape", ["outcome", "empty", "entry_outcome", "no_location"])
-def test_an_answer_that_does_not_say_it_is_settled_by_searching(
-    sandbox: Any, crm: Any, pushing: Any, shape: str
-) -> None:
+def test_an_answer_without_a_result_is_settled_by_a_search(sandbox: Any, crm: Any, pushing: Any, shape: str) -> None:
     sandbox.fault("write_answer", interaction="transaction", value=shape, times=1)
     crm_id = crm.add()
     assert push_patient(pushing(), crm_id).status == "unknown"
     assert intents.unsettled(crm.engine, pushing().place) == [crm_id]
     assert push_patient(pushing("r2"), crm_id).status == "created"
-    assert sandbox.held()["Patient"] == BORN + 1
+    assert sandbox.held()["Patient"] == INITIAL_PATIENTS + 1
 
 
 @pytest.mark.parametrize(
     ("code", "status", "posts"),
     [("103", "created", 2), ("118", "refused", 1), ("308", "failed", 1), ("201", "held", 1), ("202", "held", 1)],
 )
-def test_ecw_s_codes(sandbox: Any, crm: Any, pushing: Any, code: str, status: str, posts: int) -> None:
+def test_each_code_of_ecw_gives_its_status(
+    sandbox: Any, crm: Any, pushing: Any, code: str, status: str, posts: int
+) -> None:
     sandbox.fault("write_code", interaction="transaction", value=code, times=1)
     pushed = push_patient(pushing(), crm.add())
     assert (pushed.status, sandbox.served("transaction")) == (status, posts)
-    assert sandbox.held()["Patient"] == BORN + (1 if status == "created" else 0)
+    assert sandbox.held()["Patient"] == INITIAL_PATIENTS + (1 if status == "created" else 0)
     [first, *_] = sorted(crm.all("ecw_journal"), key=lambda row: row["at"])
     assert first["code"] == code
 
 
 @pytest.mark.parametrize("fault", ["lose_response", "hang", "server_error"])
 def test_an_update_whose_outcome_is_unknown_is_merged_again(sandbox: Any, crm: Any, pushing: Any, fault: str) -> None:
-    crm_id, ecw_id = created(crm, pushing)
+    crm_id, ecw_id = create_patient(crm, pushing)
     crm.edit(crm_id, city="Lawrence")
     sandbox.fault(fault, interaction="transaction", times=1, seconds=0.1)
     assert push_patient(pushing("r2"), crm_id).status == "unknown"
     assert push_patient(pushing("r3"), crm_id).status == ("unchanged" if fault == "lose_response" else "updated")
-    assert in_ecw(sandbox, ecw_id)["address"][0]["city"] == "Lawrence"
+    assert ecw_record(sandbox, ecw_id)["address"][0]["city"] == "Lawrence"
     assert intents.unsettled(crm.engine, pushing().place) == []
 
 
-@pytest.mark.parametrize("way", ["push", "pull"])
-def test_an_edit_that_is_taken_back_while_its_outcome_is_unknown_is_not_lost(
-    sandbox: Any, crm: Any, pushing: Any, pull: Any, way: str
+@pytest.mark.parametrize("direction", ["push", "pull"])
+def test_undoing_an_edit_whose_outcome_is_unknown_is_sent(
+    sandbox: Any, crm: Any, pushing: Any, pull: Any, direction: str
 ) -> None:
-    crm_id, ecw_id = created(crm, pushing)
+    crm_id, ecw_id = create_patient(crm, pushing)
     crm.edit(crm_id, city="Lawrence")
     sandbox.fault("lose_response", interaction="transaction", times=1)
     assert push_patient(pushing("r2"), crm_id).status == "unknown"
     crm.edit(crm_id, city="Topeka")
-    if way == "pull":
+    if direction == "pull":
         pull.resource(pull.begin(options={"ids": {"patient": [ecw_id]}}), "patient")
         assert crm.row(crm_id)["city"] == "Topeka"
     assert push_patient(pushing("r3"), crm_id).fields == ("city",)
-    assert in_ecw(sandbox, ecw_id)["address"][0]["city"] == "Topeka"
+    assert ecw_record(sandbox, ecw_id)["address"][0]["city"] == "Topeka"
 
 
 def test_two_unknown_outcomes_in_a_row_lose_nothing(sandbox: Any, crm: Any, pushing: Any) -> None:
     crm_id = crm.add()
-    ecw_id = push_patient(pushing(), crm_id).ecw_id  # and not read back
+    ecw_id = push_patient(pushing(), crm_id).ecw_id  # not read back
     sandbox.fault("lose_response", interaction="transaction", times=2)
     crm.edit(crm_id, city="Lawrence", gender="Male")
     assert push_patient(pushing("r2"), crm_id).status == "unknown"
     crm.edit(crm_id, city="Salina", gender="Female")
     assert push_patient(pushing("r3"), crm_id).status == "unknown"
     push_patient(pushing("r4"), crm_id)
-    found = in_ecw(sandbox, ecw_id)
+    found = ecw_record(sandbox, ecw_id)
     assert (found["gender"], found["address"][0]["city"]) == ("female", "Salina")
     assert crm.all("ecw_conflict") == []
 
 
-@pytest.mark.parametrize("way", ["push", "pull"])
-def test_a_value_that_goes_back_to_what_was_agreed_while_its_outcome_is_unknown_loses_no_later_edit(
-    sandbox: Any, crm: Any, pushing: Any, pull: Any, way: str
+@pytest.mark.parametrize("direction", ["push", "pull"])
+def test_a_later_edit_is_sent_after_the_value_returned_to_the_merge_base_with_unknown_outcome(
+    sandbox: Any, crm: Any, pushing: Any, pull: Any, direction: str
 ) -> None:
-    crm_id, ecw_id = created(crm, pushing)  # Topeka is agreed
+    crm_id, ecw_id = create_patient(crm, pushing)  # Topeka is in the merge base
     crm.edit(crm_id, city="Lawrence")
-    assert push_patient(pushing("r2"), crm_id).status == "updated"  # and not read back
+    assert push_patient(pushing("r2"), crm_id).status == "updated"  # not read back
     crm.edit(crm_id, city="Topeka")
     sandbox.fault("lose_response", interaction="transaction", times=1)
     assert push_patient(pushing("r3"), crm_id).status == "unknown"
     crm.edit(crm_id, city="Salina")
-    if way == "pull":
+    if direction == "pull":
         pull.resource(pull.begin(options={"ids": {"patient": [ecw_id]}}), "patient")
         assert crm.row(crm_id)["city"] == "Salina"
     assert push_patient(pushing("r4"), crm_id).fields == ("city",)
-    assert in_ecw(sandbox, ecw_id)["address"][0]["city"] == "Salina"
+    assert ecw_record(sandbox, ecw_id)["address"][0]["city"] == "Salina"
     assert crm.all("ecw_conflict") == []
 
 
-def test_an_update_is_not_sent_again_while_ecw_may_still_be_at_it(sandbox: Any, crm: Any, pushing: Any) -> None:
-    crm_id, _ = created(crm, pushing)
+def test_an_update_with_unknown_outcome_is_not_sent_again_before_the_wait_is_over(
+    sandbox: Any, crm: Any, pushing: Any
+) -> None:
+    crm_id, _ = create_patient(crm, pushing)
     crm.edit(crm_id, city="Lawrence")
     sandbox.fault("hang", interaction="transaction", times=1, seconds=0.1)
     assert push_patient(pushing("r2"), crm_id).status == "unknown"
-    asked = sandbox.counts()["total"]
+    calls = sandbox.counts()["total"]
     assert push_patient(pushing("r3", unknown_outcome_wait_seconds=60.0), crm_id).status == "unknown"
-    assert sandbox.counts()["total"] - asked <= 1, "nothing but /metadata"
+    assert sandbox.counts()["total"] - calls <= 1, "only /metadata"
 
 
-def test_a_practice_that_wants_the_id_in_the_url(sandbox: Any, crm: Any, pushing: Any) -> None:
-    crm_id, _ = created(crm, pushing)
+def test_a_practice_that_requires_the_id_in_the_url_gets_it_for_the_rest_of_the_run(
+    sandbox: Any, crm: Any, pushing: Any
+) -> None:
+    crm_id, _ = create_patient(crm, pushing)
     sandbox.set(update_by="url")
     crm.edit(crm_id, city="Lawrence")
     run = pushing("r2")
@@ -323,23 +325,25 @@ def test_a_practice_that_wants_the_id_in_the_url(sandbox: Any, crm: Any, pushing
     crm.edit(crm_id, city="Topeka")
     before = sandbox.served("transaction")
     assert push_patient(run, crm_id).status == "updated"
-    assert sandbox.served("transaction") == before + 1, "it is remembered for the run"
+    assert sandbox.served("transaction") == before + 1, "the run remembers it"
 
 
-def test_a_plain_fhir_server(sandbox: Any, crm: Any, pushing: Any) -> None:
+def test_a_plain_fhir_server_is_pushed_to_with_http_statuses(sandbox: Any, crm: Any, pushing: Any) -> None:
     sandbox.set(profile="fhir")
-    crm_id, ecw_id = created(crm, pushing)
+    crm_id, ecw_id = create_patient(crm, pushing)
     crm.edit(crm_id, city="Lawrence")
     assert push_patient(pushing("r2"), crm_id).status == "updated"
     assert {row["http_status"] for row in crm.all("ecw_journal")} == {200, 201}
-    assert in_ecw(sandbox, ecw_id)["address"][0]["city"] == "Lawrence"
+    assert ecw_record(sandbox, ecw_id)["address"][0]["city"] == "Lawrence"
 
 
-def test_a_spelling_of_ecw_s_own_is_learned_and_not_sent_again(sandbox: Any, crm: Any, pushing: Any) -> None:
+def test_ecws_spelling_of_a_pushed_value_is_learned_and_the_value_not_sent_again(
+    sandbox: Any, crm: Any, pushing: Any
+) -> None:
     crm_id = crm.add(city="St. Louis")
     ecw_id = push_patient(pushing(), crm_id).ecw_id
-    stored = in_ecw(sandbox, ecw_id)
-    clinic(sandbox, ecw_id, address=[stored["address"][0] | {"city": "ST LOUIS"}])
+    stored = ecw_record(sandbox, ecw_id)
+    edit_in_ecw(sandbox, ecw_id, address=[stored["address"][0] | {"city": "ST LOUIS"}])
     confirmed = confirm(pushing(), crm_id)
     assert set(confirmed.normalized_fields) == {"city", "identifier"}
     assert confirmed.complete
@@ -347,21 +351,21 @@ def test_a_spelling_of_ecw_s_own_is_learned_and_not_sent_again(sandbox: Any, crm
     assert (crm.row(crm_id)["city"], sandbox.served("transaction")) == ("St. Louis", 1)
 
 
-def test_an_edit_of_the_clinic_right_after_the_push_is_not_taken_for_a_spelling(
+def test_an_edit_of_the_clinic_right_after_the_push_is_not_mistaken_for_a_spelling(
     sandbox: Any, crm: Any, pushing: Any
 ) -> None:
     crm_id = crm.add()
     ecw_id = push_patient(pushing(), crm_id).ecw_id
-    clinic(sandbox, ecw_id, gender="unknown")
+    edit_in_ecw(sandbox, ecw_id, gender="unknown")
     confirmed = confirm(pushing(), crm_id)
     assert (confirmed.complete, "gender" in confirmed.normalized_fields) == (False, False)
     crm.edit(crm_id, gender="Male")
     push_patient(pushing("r2"), crm_id)
-    assert in_ecw(sandbox, ecw_id)["gender"] == "unknown"
+    assert ecw_record(sandbox, ecw_id)["gender"] == "unknown"
     assert [row["column"] for row in crm.all("ecw_conflict")] == ["gender"]
 
 
-def test_a_patient_that_is_locked_missing_or_not_wanted(sandbox: Any, crm: Any, pushing: Any) -> None:
+def test_a_patient_that_is_locked_missing_excluded_or_stopped_is_not_sent(sandbox: Any, crm: Any, pushing: Any) -> None:
     crm_id = crm.add(emr_updates_locked=True)
     assert push_patient(pushing(), crm_id).status == "locked"
     assert push_patient(pushing(), "4711").status == "missing"
@@ -371,7 +375,7 @@ def test_a_patient_that_is_locked_missing_or_not_wanted(sandbox: Any, crm: Any, 
     assert (sandbox.served("transaction"), crm.all("ecw_intent")) == (0, [])
 
 
-def test_a_dry_run_says_what_would_be_sent_and_moves_nothing(sandbox: Any, crm: Any, pushing: Any) -> None:
+def test_a_dry_run_returns_what_would_be_sent_and_writes_nothing(sandbox: Any, crm: Any, pushing: Any) -> None:
     crm_id = crm.add()
     pushed = push_patient(pushing(dry_run=True), crm_id)
     assert pushed.status == "created"
@@ -383,7 +387,9 @@ def test_a_dry_run_says_what_would_be_sent_and_moves_nothing(sandbox: Any, crm: 
         assert crm.all(table) == []
 
 
-def test_a_patient_whom_a_pull_linked_to_another_row_meanwhile_is_held(sandbox: Any, crm: Any, pushing: Any) -> None:
+def test_a_patient_that_a_pull_linked_to_another_row_after_a_lost_answer_is_held(
+    sandbox: Any, crm: Any, pushing: Any
+) -> None:
     sandbox.fault("lose_response", interaction="transaction", times=1)
     crm_id, other = crm.add(), crm.add(last_name="Pulled")
     push_patient(pushing(), crm_id)
@@ -394,35 +400,37 @@ def test_a_patient_whom_a_pull_linked_to_another_row_meanwhile_is_held(sandbox: 
     assert {row["crm_id"] for row in crm.all("ecw_link")} == {other}
 
 
-def test_a_patient_whom_a_pull_links_to_another_row_while_it_is_created_is_held_with_the_reason(
+def test_a_patient_that_a_pull_links_to_another_row_during_the_create_is_held_with_the_reason(
     sandbox: Any, crm: Any, pushing: Any
 ) -> None:
     crm_id, other = crm.add(), crm.add(last_name="Pulled")
     run = pushing()
     transact = run.client.transact
 
-    def pulled_meanwhile(*request: Any, **how: Any) -> Any:
-        answer = transact(*request, **how)
+    def transact_and_link(*request: Any, **options: Any) -> Any:
+        answer = transact(*request, **options)
         [ecw_id] = [each["id"] for each in sandbox.records("Patient") if each["name"][0]["family"] == "Kowalczyk"]
         with crm.engine.begin() as connection:
             assert run.patients.link(connection, other, ecw_id, MergeBase(), "pull")
         return answer
 
-    run.client.transact = pulled_meanwhile
+    run.client.transact = transact_and_link
     pushed = push_patient(run, crm_id)
     reason, next_step = describe_result(pushed)
     assert (pushed.status, reason) == ("held", "Held (link): it is linked to another record of the CRM")
     assert f"`ecw matches choose {crm_id} new`" in str(next_step)
     [link] = crm.all("ecw_link")
     assert (link["crm_id"], link["ecw_id"]) == (other, pushed.ecw_id)
-    told = max(crm.all("ecw_journal"), key=lambda row: row["at"])
-    assert (told["operation"], told["message"], told["next_step"]) == ("create", reason, next_step)
+    entry = max(crm.all("ecw_journal"), key=lambda row: row["at"])
+    assert (entry["operation"], entry["message"], entry["next_step"]) == ("create", reason, next_step)
 
 
-def test_no_value_leaves_the_crm_but_to_ecw(sandbox: Any, crm: Any, pushing: Any, caplog: Any) -> None:
+def test_no_value_of_a_patient_reaches_the_log_the_journal_or_rejects(
+    sandbox: Any, crm: Any, pushing: Any, caplog: Any
+) -> None:
     caplog.set_level("DEBUG")
     sandbox.fault("write_code", interaction="transaction", value="118", times=1)
     shown = [push_patient(pushing(), crm.add(identifier=f"A{at}", first_name=name)) for at, name in enumerate("XY")]
-    for told in (caplog.text, repr(shown), repr(crm.all("ecw_journal")), repr(crm.all("ecw_reject"))):
+    for output in (caplog.text, repr(shown), repr(crm.all("ecw_journal")), repr(crm.all("ecw_reject"))):
         for value in ("Kowalczyk", "9135552003", "1980"):
-            assert value not in told
+            assert value not in output

@@ -1,4 +1,4 @@
-"""Reading back: what eCW made of a push is learned, and nobody's edit is lost by it."""
+"""Readback: eCW's spelling of a pushed value is learned, and no edit of either side is lost."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from ecw.push import steps
 from ecw.push.patient.push import push_patient
 from ecw.push.patient.readback import confirm
 from ecw.push.plan.outbox import outbox
-from tests.push.patient.test_push import clinic, in_ecw
+from tests.push.patient.test_push import ecw_record, edit_in_ecw
 from tests.push.test_rules import MARITAL
 
 
-def while_ecw_is_read(client: Any, edit: Callable[[], None]) -> None:
+def edit_during_read(client: Any, edit: Callable[[], None]) -> None:
     read = client.read
 
-    def reading(*question: Any) -> Any:
-        found = read(*question)
+    def reading(*arguments: Any) -> Any:
+        record = read(*arguments)
         edit()
-        return found
+        return record
 
     client.read = reading
 
 
 @pytest.mark.parametrize(("column", "value"), [("marital_status", "Divorced"), ("city", "Lawrence")])
-def test_what_a_user_of_the_crm_writes_while_ecw_is_read_stays(
+def test_an_edit_of_the_crm_during_the_readback_is_not_overwritten(
     sandbox: Any, crm: Any, pushing: Any, column: str, value: str
 ) -> None:
     crm_id = crm.add()
     ecw_id = push_patient(pushing(), crm_id).ecw_id
-    clinic(sandbox, ecw_id, maritalStatus={"coding": [{"system": MARITAL, "code": "M"}]})
+    edit_in_ecw(sandbox, ecw_id, maritalStatus={"coding": [{"system": MARITAL, "code": "M"}]})
     run = pushing("r2")
-    while_ecw_is_read(run.client, lambda: crm.edit(crm_id, **{column: value}))
+    edit_during_read(run.client, lambda: crm.edit(crm_id, **{column: value}))
     assert confirm(run, crm_id).seen
     assert crm.row(crm_id)[column] == value
     assert list(outbox(pushing())) == [crm_id]
     pushed = push_patient(pushing("r3"), crm_id)
     if column == "city":
         assert (pushed.fields, crm.all("ecw_conflict")) == (("city",), [])
-        assert crm.row(crm_id)["marital_status"] == "Married", "a gap was filled"
+        assert crm.row(crm_id)["marital_status"] == "Married", "the empty column was filled"
     else:
         [conflict] = crm.all("ecw_conflict")
         assert (conflict["column"], conflict["crm_value"], conflict["emr_value"]) == (column, '"Divorced"', '"Married"')
 
 
-def test_a_row_that_goes_while_ecw_is_read(sandbox: Any, crm: Any, pushing: Any) -> None:
+def test_a_row_that_is_deleted_during_the_readback_is_not_confirmed(sandbox: Any, crm: Any, pushing: Any) -> None:
     crm_id = crm.add()
     push_patient(pushing(), crm_id)
     run = pushing("r2")
@@ -56,22 +56,24 @@ def test_a_row_that_goes_while_ecw_is_read(sandbox: Any, crm: Any, pushing: Any)
         with crm.engine.begin() as connection:
             connection.exec_driver_sql("DELETE FROM patient")
 
-    while_ecw_is_read(run.client, delete)
+    edit_during_read(run.client, delete)
     assert not confirm(run, crm_id).seen
 
 
-@pytest.mark.parametrize("how", ["merge", "deaf"])
-def test_what_ecw_says_it_took_and_still_shows_as_before_is_reported(
-    sandbox: Any, crm: Any, run: Any, pull: Any, pushing: Any, how: str
+@pytest.mark.parametrize("kind", ["merge", "ignore"])
+def test_a_change_that_ecw_accepted_and_does_not_show_is_reported(
+    sandbox: Any, crm: Any, run: Any, pull: Any, pushing: Any, kind: str
 ) -> None:
     crm_id = crm.add()
     run()
-    ecw_id, before = crm.row(crm_id)["ecw_id"], in_ecw(sandbox, crm.row(crm_id)["ecw_id"])
-    if how == "merge":
-        sandbox.set(update_mode="merge")  # what a request leaves out stays
+    ecw_id, before = crm.row(crm_id)["ecw_id"], ecw_record(sandbox, crm.row(crm_id)["ecw_id"])
+    if kind == "merge":
+        sandbox.set(update_mode="merge")  # elements that the request omits stay
         column, value = "phone", None
     else:
-        sandbox.fault("write_code", interaction="transaction", value="1", times=1)  # a code, and nothing is done
+        sandbox.fault(
+            "write_code", interaction="transaction", value="1", times=1
+        )  # eCW answers with success and does nothing
         column, value = "city", "Lawrence"
     crm.edit(crm_id, **{column: value})
     push = run.begin()
@@ -81,11 +83,11 @@ def test_what_ecw_says_it_took_and_still_shows_as_before_is_reported(
     steps.confirm(push)
     table = steps.summary(push)
     assert (table["counts"], table["confirmed"]) == ({"updated": 1}, {"not taken": 1})
-    [told] = table["shown"]
-    assert (told["crm_id"], column in told["reason"], "by hand" in told["next_step"]) == (crm_id, True, True)
+    [shown] = table["shown"]
+    assert (shown["crm_id"], column in shown["reason"], "by hand" in shown["next_step"]) == (crm_id, True, True)
     [reject] = crm.all("ecw_reject")
     assert (reject["column"], reject["rule"], reject["state"]) == (column, "not taken", "open")
-    assert in_ecw(sandbox, ecw_id)["telecom"] == before["telecom"]
+    assert ecw_record(sandbox, ecw_id)["telecom"] == before["telecom"]
     pull.resource(pull.begin(options={"ids": {"patient": [ecw_id]}}), "patient")
     assert (crm.row(crm_id)[column], list(outbox(pushing()))) == (value, []), "neither side is overwritten"
     crm.edit(crm_id, **{column: {"phone": "9135552003", "city": "Topeka"}[column]})
@@ -93,7 +95,7 @@ def test_what_ecw_says_it_took_and_still_shows_as_before_is_reported(
     assert [row["state"] for row in crm.all("ecw_reject")] == ["resolved"]
 
 
-def test_a_patient_who_was_linked_is_read_back_at_the_first_look(sandbox: Any, crm: Any, run: Any) -> None:
+def test_a_patient_that_was_only_linked_is_read_back_once(sandbox: Any, crm: Any, run: Any) -> None:
     crm.add()
     run()
     with crm.engine.begin() as connection:

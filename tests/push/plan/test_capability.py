@@ -1,4 +1,4 @@
-"""A push reads /metadata once a run, and no step believes what another run, or an old one, has read."""
+"""A push reads /metadata once a run, and no step uses a statement of another run or an old one."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def test_a_whole_run_reads_metadata_once(sandbox: Any, crm: Any, run: Any, profi
     for at in range(1, IN_FLIGHT + 3):
         crm.add(**person(at))
     assert run()["counts"] == {"created": IN_FLIGHT + 2, "updated": 1}
-    assert sandbox.served("metadata") == 2, "once each run: begin, send, confirm and summary together"
+    assert sandbox.served("metadata") == 2, "once for begin, send, confirm and summary of a run"
 
 
-def test_a_step_that_is_tried_again_does_not_read_it_again(sandbox: Any, crm: Any, run: Any) -> None:
+def test_a_retried_step_does_not_read_metadata_again(sandbox: Any, crm: Any, run: Any) -> None:
     crm.add(**person(0))
     push = run.begin()
     for _ in range(2):
@@ -38,7 +38,7 @@ def test_a_step_that_is_tried_again_does_not_read_it_again(sandbox: Any, crm: An
     assert sandbox.served("metadata") == 1
 
 
-def test_a_run_that_takes_nobody_or_may_not_write_reads_nothing(
+def test_a_run_without_patients_or_with_the_kill_switch_makes_no_call(
     sandbox: Any, crm: Any, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run()
@@ -48,7 +48,7 @@ def test_a_run_that_takes_nobody_or_may_not_write_reads_nothing(
     assert sandbox.served() == 0
 
 
-def test_each_run_uses_what_the_server_said_to_it(sandbox: Any, crm: Any, run: Any) -> None:
+def test_each_run_uses_the_statement_that_it_has_read(sandbox: Any, crm: Any, run: Any) -> None:
     crm.add(**person(0))
     before = run.begin()
     sandbox.set(profile="fhir")
@@ -63,32 +63,34 @@ def plain_writes(push: Any) -> bool:
         return step.pushing().plain
 
 
-def damaged(push: Any, how: str) -> Any:
+def damaged(push: Any, defect: str) -> Any:
     push = copy.deepcopy(push)
-    if how == "old":
+    if defect == "old":
         push["server"]["read_at"] = (datetime.now(UTC) - timedelta(days=2)).isoformat()
-    elif how == "without a zone":
+    elif defect == "without a zone":
         push["server"]["read_at"] = "2026-11-22T10:00:00"
-    elif how == "another release's":
+    elif defect == "another release's":
         push["server"]["statement"] = '{"resources": {"Patient": {"interactions": []}}}'
-    elif how == "no JSON":
+    elif defect == "no JSON":
         push["server"]["statement"] = "{"
-    elif how == "of another kind":
+    elif defect == "of another kind":
         push["server"] = "R4"
     else:
         del push["server"]
     return push
 
 
-@pytest.mark.parametrize("how", ["old", "without a zone", "another release's", "no JSON", "of another kind", "absent"])
-def test_what_cannot_be_used_is_read_again(sandbox: Any, crm: Any, run: Any, how: str) -> None:
+@pytest.mark.parametrize(
+    "defect", ["old", "without a zone", "another release's", "no JSON", "of another kind", "absent"]
+)
+def test_a_statement_that_cannot_be_used_is_read_again(sandbox: Any, crm: Any, run: Any, defect: str) -> None:
     sandbox.set(profile="fhir")
     crm.add(**person(0))
-    push = damaged(run.begin(), how)
+    push = damaged(run.begin(), defect)
     assert (plain_writes(push), sandbox.served("metadata")) == (True, 2)
 
 
-def test_a_server_that_cannot_say_it_yet_is_asked_by_the_next_step(sandbox: Any, crm: Any, run: Any) -> None:
+def test_the_next_step_reads_the_statement_if_begin_could_not(sandbox: Any, crm: Any, run: Any) -> None:
     crm.add(**person(0))
     sandbox.fault("server_error", interaction="metadata", times=1)
     push = run.begin()

@@ -1,4 +1,4 @@
-"""Who is pushed next, and who is not and why."""
+"""The patients that the next push would send, and the reasons for those that it would not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ecw.three_way_merge import MergeBase
 pytestmark = pytest.mark.both_databases
 
 
-def linked(crm: Any, pushing: Any, **changes: Any) -> tuple[str, str]:
+def push_and_confirm(crm: Any, pushing: Any, **changes: Any) -> tuple[str, str]:
     """Add a patient, push it and read it back."""
     crm_id = crm.add(**changes)
     pushed = push_patient(pushing(), crm_id)
@@ -24,9 +24,9 @@ def linked(crm: Any, pushing: Any, **changes: Any) -> tuple[str, str]:
     return crm_id, pushed.ecw_id
 
 
-def test_new_and_changed_patients_are_in_it_and_nobody_else(crm: Any, pushing: Any) -> None:
-    same, _ = linked(crm, pushing)
-    changed, _ = linked(crm, pushing, identifier="ACC-2", first_name="Zygmunt", phone="1")
+def test_the_outbox_has_new_and_changed_patients_only(crm: Any, pushing: Any) -> None:
+    same, _ = push_and_confirm(crm, pushing)
+    changed, _ = push_and_confirm(crm, pushing, identifier="ACC-2", first_name="Zygmunt", phone="1")
     new = crm.add(identifier="ACC-3", first_name="Tomek", phone="2")
     crm.edit(changed, city="Lawrence")
     found = outbox(pushing())
@@ -37,17 +37,19 @@ def test_new_and_changed_patients_are_in_it_and_nobody_else(crm: Any, pushing: A
     assert same not in found
 
 
-def test_another_spelling_of_the_same_value_and_a_pulled_column_are_no_change(crm: Any, pushing: Any) -> None:
-    crm_id, _ = linked(crm, pushing)
+def test_another_spelling_of_the_same_value_or_an_edit_of_a_pulled_column_is_not_a_change(
+    crm: Any, pushing: Any
+) -> None:
+    crm_id, _ = push_and_confirm(crm, pushing)
     crm.edit(crm_id, phone="(913) 555-2003", city=" Topeka ", gender_identity="as the clinic says")
     assert len(outbox(pushing())) == 0
 
 
-def test_who_is_kept_back_and_why(sandbox: Any, crm: Any, pushing: Any) -> None:
+def test_patients_that_are_not_sent_are_counted_by_reason(sandbox: Any, crm: Any, pushing: Any) -> None:
     crm.add(emr_updates_locked=True)
     refused = crm.add(gender=None)
     push_patient(pushing(), refused)
-    linked(crm, pushing, first_name="Eva", identifier="ACC-2")
+    push_and_confirm(crm, pushing, first_name="Eva", identifier="ACC-2")
     near = crm.add(first_name="Ewa", identifier="ACC-3")
     assert push_patient(pushing(), near).status == "held"
     by_pull = crm.add(identifier="ACC-4")
@@ -62,8 +64,8 @@ def test_who_is_kept_back_and_why(sandbox: Any, crm: Any, pushing: Any) -> None:
     assert outbox(pushing()).creates == [refused, near]
 
 
-def test_what_waits_for_a_person_is_not_asked_about_again(sandbox: Any, crm: Any, pushing: Any) -> None:
-    crm_id, ecw_id = linked(crm, pushing)
+def test_a_patient_with_an_open_conflict_is_due_only_after_the_choice(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id, ecw_id = push_and_confirm(crm, pushing)
     [stored] = [each for each in sandbox.records("Patient") if each["id"] == ecw_id]
     sandbox.put(stored | {"birthDate": "1980-01-03"})
     crm.edit(crm_id, birth_date="1980-01-04")
@@ -77,7 +79,7 @@ def test_what_waits_for_a_person_is_not_asked_about_again(sandbox: Any, crm: Any
     assert len(outbox(pushing())) == 0
 
 
-def test_what_is_not_known_comes_first(sandbox: Any, crm: Any, pushing: Any) -> None:
+def test_patients_with_an_unknown_outcome_are_first(sandbox: Any, crm: Any, pushing: Any) -> None:
     new = crm.add()
     lost = crm.add(identifier="ACC-2", first_name="Zygmunt", phone="1")
     sandbox.fault("lose_response", interaction="transaction", times=1)

@@ -1,4 +1,4 @@
-"""The watcher notices what is to be pushed, once, and nothing else."""
+"""The watcher starts a push once for patients that are due, and for nothing else."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ def watch(run: Any, clock: Clock) -> Any:
     watch.close()
 
 
-def test_a_new_and_a_changed_patient_are_noticed_once(crm: Any, run: Any, watch: Watch) -> None:
+def test_a_new_and_a_changed_patient_are_counted_once(crm: Any, run: Any, watch: Watch) -> None:
     assert watch.look() == 0
     crm_id = crm.add(**person(0))
     assert watch.look() == 1
-    assert watch.look() == 0, "the run that was asked for has not begun yet"
+    assert watch.look() == 0, "the requested run has not begun yet"
     assert run("asset_triggered")["counts"] == {"created": 1}
-    assert watch.look() == 0, "the push's own writing is nothing to push"
+    assert watch.look() == 0, "the push's own writes are not due"
     crm.edit(crm_id, city="Lawrence")
     assert watch.look() == 1
     assert run("asset_triggered")["counts"] == {"updated": 1}
     assert watch.look() == 0
 
 
-def test_a_pull_s_own_writing_starts_nothing(crm: Any, run: Any, pull: Any, sandbox: Any, watch: Watch) -> None:
+def test_the_writes_of_a_pull_start_no_push(crm: Any, run: Any, pull: Any, sandbox: Any, watch: Watch) -> None:
     pull("patient")
     assert watch.look() == 0
     [patient, *_] = [each for each in sandbox.records("Patient") if each.get("telecom")]
@@ -64,7 +64,7 @@ def test_a_pull_s_own_writing_starts_nothing(crm: Any, run: Any, pull: Any, sand
     assert watch.look() == 0
 
 
-def test_what_waits_for_a_person_starts_nothing_until_it_changes(crm: Any, run: Any, watch: Watch) -> None:
+def test_a_patient_that_waits_for_a_person_starts_no_push_until_it_changes(crm: Any, run: Any, watch: Watch) -> None:
     bad, locked = crm.add(**person(0) | {"gender": "Other"}), crm.add(**person(1), emr_updates_locked=True)
     crm.add(**person(2) | {"first_name": "Eva"})
     run()
@@ -84,7 +84,7 @@ def test_what_waits_for_a_person_starts_nothing_until_it_changes(crm: Any, run: 
     assert run("asset_triggered")["counts"] == {"created": 1}
 
 
-def test_what_could_not_be_done_is_due_again_later_and_a_rejected_approval_is_not(
+def test_an_unknown_outcome_is_due_again_later_and_a_rejected_approval_is_not(
     crm: Any, run: Any, pushing: Any, sandbox: Any
 ) -> None:
     now = datetime.now(UTC)
@@ -99,7 +99,7 @@ def test_what_could_not_be_done_is_due_again_later_and_a_rejected_approval_is_no
     assert due(pushing(), Wanted(), now + timedelta(days=9)) == {}
 
 
-def test_the_test_patient_alone_starts_a_run_where_the_connection_says_so(crm: Any, run: Any, watch: Watch) -> None:
+def test_with_test_only_just_the_test_patient_starts_a_push(crm: Any, run: Any, watch: Watch) -> None:
     run.connection(test_patient="P-0001", test_only=True)
     crm.add(**person(0))
     assert watch.look() == 0, "the connection names a test patient that the CRM does not have"
@@ -107,7 +107,9 @@ def test_the_test_patient_alone_starts_a_run_where_the_connection_says_so(crm: A
     assert watch.look() == 1
 
 
-def test_the_switches(crm: Any, run: Any, watch: Watch, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_start_off_or_the_kill_switch_on_starts_no_push(
+    crm: Any, run: Any, watch: Watch, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     crm.add(**person(0))
     for name, value in (("AUTO_START", "0"), ("KILL_SWITCH", "1")):
         monkeypatch.setenv(f"AIRFLOW_VAR_ECW_PUSH_{name}", value)
@@ -118,32 +120,32 @@ def test_the_switches(crm: Any, run: Any, watch: Watch, clock: Clock, monkeypatc
     assert watch.look() == 1
 
 
-def test_a_look_without_a_change_reads_no_patient(crm: Any, run: Any, watch: Watch) -> None:
+def test_a_check_without_a_change_reads_no_patient(crm: Any, run: Any, watch: Watch) -> None:
     crm.add(**person(0))
     watch.look()
-    asked: list[str] = []
+    statements: list[str] = []
     assert watch._engine is not None
-    event.listen(watch._engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    event.listen(watch._engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
     assert watch.look() == 0
-    assert asked
-    assert not [statement for statement in asked if "last_name" in statement]
+    assert statements
+    assert not [statement for statement in statements if "last_name" in statement]
 
 
-def test_trouble_with_the_crm_is_reported_once_and_fetched_again(
+def test_an_unavailable_crm_is_logged_once_and_checked_again(
     crm: Any, run: Any, watch: Watch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     crm.add(**person(0))
-    there = os.environ["AIRFLOW_CONN_CRM_TEST"]
+    connection = os.environ["AIRFLOW_CONN_CRM_TEST"]
     monkeypatch.setenv(
         "AIRFLOW_CONN_CRM_TEST", '{"conn_type": "generic", "extra": {"url": "sqlite:////no/such/crm.db"}}'
     )
     assert [watch.look(), watch.look()] == [0, 0]
     assert len([entry for entry in caplog.records if "cannot look into the CRM" in entry.getMessage()]) == 1
-    monkeypatch.setenv("AIRFLOW_CONN_CRM_TEST", there)
+    monkeypatch.setenv("AIRFLOW_CONN_CRM_TEST", connection)
     assert watch.look() == 1
 
 
-def test_the_trigger_is_made_again_from_what_it_says_and_fires(crm: Any, run: Any) -> None:
+def test_a_serialized_trigger_can_be_restored_and_fires(crm: Any, run: Any) -> None:
     from airflow.triggers.base import TriggerEvent
 
     crm.add(**person(0))
@@ -158,20 +160,20 @@ def test_the_trigger_is_made_again_from_what_it_says_and_fires(crm: Any, run: An
 
 
 @pytest.mark.parametrize(
-    "says",
+    "options",
     [{"only": "update"}, {"dry_run": True}, {"patients": ["P-0001"]}, {"test_only": True, "test_patient": "P-0001"}],
 )
-def test_what_the_connection_leaves_out_starts_no_runs(
-    crm: Any, run: Any, watch: Watch, clock: Clock, says: dict[str, Any]
+def test_a_patient_that_the_connections_options_exclude_starts_no_push(
+    crm: Any, run: Any, watch: Watch, clock: Clock, options: dict[str, Any]
 ) -> None:
     crm.add(**person(1))
     run()
-    run.connection(**says)
+    run.connection(**options)
     crm.add(**person(0))
     for _ in range(4):
         clock.now += COMPARE + 1
         assert watch.look() == 0
-    assert run("asset_triggered")["patients"] == (1 if "dry_run" in says else 0)
+    assert run("asset_triggered")["patients"] == (1 if "dry_run" in options else 0)
 
 
 def test_a_change_that_is_not_the_latest_is_noticed_within_a_minute(
@@ -179,7 +181,7 @@ def test_a_change_that_is_not_the_latest_is_noticed_within_a_minute(
 ) -> None:
     first, second = crm.add(**person(0)), crm.add(**person(1))
     run()
-    crm.edit(second, updated_at=datetime.now(UTC) + timedelta(seconds=5))  # by a clock that is ahead
+    crm.edit(second, updated_at=datetime.now(UTC) + timedelta(seconds=5))  # by a clock that is fast
     assert watch.look() == 0
     crm.edit(first, city="Lawrence", updated_at=datetime.now(UTC))
     found = 0
@@ -189,7 +191,9 @@ def test_a_change_that_is_not_the_latest_is_noticed_within_a_minute(
     assert found == 1
 
 
-def test_what_is_done_and_changed_back_is_noticed(crm: Any, run: Any, pushing: Any, pull: Any, sandbox: Any) -> None:
+def test_an_edit_back_to_a_value_that_was_pushed_before_is_due(
+    crm: Any, run: Any, pushing: Any, pull: Any, sandbox: Any
+) -> None:
     crm_id = crm.add(**person(0))
     run()
     crm.edit(crm_id, city="Lawrence")

@@ -1,4 +1,4 @@
-"""Who is in eCW already: found for certain, held for a person, or nobody."""
+"""Whether eCW has a patient already: a certain match, a near match that is held, or no match."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ecw.push.rules.match import Match, MatchQuery, NeedsReview, PatientMatcher
 OID = "urn:oid:2.16.840.1.113883.4.391.326070"
 
 
-def sought(*, accounts: tuple[str, ...] = (), **changes: Any) -> MatchQuery:
-    """Return what is searched by: one patient of the CRM, less what is said differently."""
+def query(*, accounts: tuple[str, ...] = (), **changes: Any) -> MatchQuery:
+    """Return the query for one patient of the CRM, with these changes."""
     patient = {
         "name": [{"use": "usual", "family": "Kowalczyk", "given": ["Ewa"]}],
         "birthDate": "1980-01-02",
@@ -29,7 +29,7 @@ def sought(*, accounts: tuple[str, ...] = (), **changes: Any) -> MatchQuery:
     return MatchQuery.of(patient | changes, accounts, accounts)
 
 
-SOUGHT = sought()
+QUERY = query()
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def matcher(sandbox: Any, connect: Any) -> Callable[..., PatientMatcher]:
 
 
 @pytest.fixture
-def there(sandbox: Any) -> Callable[..., None]:
-    """Put a patient into eCW: SOUGHT, less what is said differently."""
+def put_into_ecw(sandbox: Any) -> Callable[..., None]:
+    """Return a function that puts a patient like that of QUERY into eCW, with these changes."""
 
     def put(
         ecw_id: str = "e.1",
@@ -73,15 +73,15 @@ def there(sandbox: Any) -> Callable[..., None]:
     return put
 
 
-def test_nobody(matcher: Any) -> None:
-    assert matcher().find(SOUGHT) is None
+def test_no_patient_like_it_gives_no_match(matcher: Any) -> None:
+    assert matcher().find(QUERY) is None
 
 
 PHONE = {"phone": "(913) 555-2003"}
 
 
 @pytest.mark.parametrize(
-    ("held", "match_rule"),
+    ("in_ecw", "match_rule"),
     [
         ({"account": "ACC-1"}, "identifier"),
         ({"account": "ACC-1", "family": "Nowak"}, "identifier"),
@@ -93,15 +93,15 @@ PHONE = {"phone": "(913) 555-2003"}
         (PHONE | {"active": False}, "family, given, birth date"),
     ],
 )
-def test_a_certain_match_needs_something_beyond_name_and_birth_date(
-    matcher: Any, there: Any, held: dict[str, Any], match_rule: str
+def test_a_certain_match_needs_more_than_name_and_birth_date(
+    matcher: Any, put_into_ecw: Any, in_ecw: dict[str, Any], match_rule: str
 ) -> None:
-    there(**held)
-    assert matcher().find(SOUGHT) == Match("e.1", match_rule)
+    put_into_ecw(**in_ecw)
+    assert matcher().find(QUERY) == Match("e.1", match_rule)
 
 
 @pytest.mark.parametrize(
-    ("held", "match_rule", "why"),
+    ("in_ecw", "match_rule", "why"),
     [
         ({}, "family, given, birth date", "nothing beyond the name and the birth date agrees"),
         ({"account": "ACC-1", "born": "1981-01-02"}, "identifier", "the account number is the same, the birth date"),
@@ -120,24 +120,24 @@ def test_a_certain_match_needs_something_beyond_name_and_birth_date(
     ],
 )
 def test_a_near_match_is_held_for_a_person(
-    matcher: Any, there: Any, held: dict[str, Any], match_rule: str, why: str
+    matcher: Any, put_into_ecw: Any, in_ecw: dict[str, Any], match_rule: str, why: str
 ) -> None:
-    there(**held)
-    found = matcher().find(SOUGHT)
+    put_into_ecw(**in_ecw)
+    found = matcher().find(QUERY)
     assert isinstance(found, NeedsReview)
     assert (found.candidates, found.match_rule) == (("e.1",), match_rule)
     assert why in found.why
 
 
-def test_the_same_phone_finds_whom_no_name_finds(matcher: Any, there: Any) -> None:
-    there(family="Nowak", given="Lupita", **PHONE)
-    found = matcher().find(sought(name=[{"use": "usual", "family": "Ruiz", "given": ["Guadalupe"]}]))
+def test_the_same_phone_finds_a_near_match_that_no_name_finds(matcher: Any, put_into_ecw: Any) -> None:
+    put_into_ecw(family="Nowak", given="Lupita", **PHONE)
+    found = matcher().find(query(name=[{"use": "usual", "family": "Ruiz", "given": ["Guadalupe"]}]))
     assert isinstance(found, NeedsReview)
     assert found.candidates == ("e.1",)
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"),
+    ("crm_names", "ecw_names"),
     [
         (["Maria", "Jose"], ["Maria", "Fernanda"]),
         (["Maria"], ["Maria", "Fernanda"]),
@@ -145,34 +145,38 @@ def test_the_same_phone_finds_whom_no_name_finds(matcher: Any, there: Any) -> No
         (["BabyGirl"], ["BabyGirl"]),
     ],
 )
-def test_twins_with_one_first_name_are_held(matcher: Any, there: Any, ours: list[str], theirs: list[str]) -> None:
-    there(name=[{"use": "usual", "family": "Kowalczyk", "given": theirs}], **PHONE)
-    wanted = sought(name=[{"use": "usual", "family": "Kowalczyk", "given": ours}])
-    found = matcher().find(wanted)
-    assert isinstance(found, NeedsReview) == (ours != ["John", "Paul"])
+def test_twins_with_one_first_name_are_held(
+    matcher: Any, put_into_ecw: Any, crm_names: list[str], ecw_names: list[str]
+) -> None:
+    put_into_ecw(name=[{"use": "usual", "family": "Kowalczyk", "given": ecw_names}], **PHONE)
+    twin = query(name=[{"use": "usual", "family": "Kowalczyk", "given": crm_names}])
+    found = matcher().find(twin)
+    assert isinstance(found, NeedsReview) == (crm_names != ["John", "Paul"])
 
 
-def test_another_account_number_speaks_against_the_same_name_and_birth_date(matcher: Any, there: Any) -> None:
-    there(**PHONE)
-    known = sought(accounts=("MR-1",))
+def test_another_account_number_makes_the_same_name_and_birth_date_a_near_match(
+    matcher: Any, put_into_ecw: Any
+) -> None:
+    put_into_ecw(**PHONE)
+    known = query(accounts=("MR-1",))
     assert matcher().find(known) == NeedsReview(("e.1",), "family, given, birth date", "the account number differs")
-    there(identifier=[{"use": "usual", "system": OID, "value": "e.1"}], **PHONE)
+    put_into_ecw(identifier=[{"use": "usual", "system": OID, "value": "e.1"}], **PHONE)
     assert matcher().find(known) == Match("e.1", "family, given, birth date")
 
 
-def test_a_twin_beside_the_patient_does_not_make_the_patient_less_certain(matcher: Any, there: Any) -> None:
-    there("e.1", **PHONE)
-    there("e.2", given="Bartosz", gender="male", **PHONE)
-    there("e.3", given="Zofia", **PHONE)
-    assert matcher().find(SOUGHT) == Match("e.1", "family, given, birth date")
-    there("e.4", given="Eva", **PHONE)
-    found = matcher().find(SOUGHT)
+def test_a_twin_beside_the_patient_does_not_make_the_patient_less_certain(matcher: Any, put_into_ecw: Any) -> None:
+    put_into_ecw("e.1", **PHONE)
+    put_into_ecw("e.2", given="Bartosz", gender="male", **PHONE)
+    put_into_ecw("e.3", given="Zofia", **PHONE)
+    assert matcher().find(QUERY) == Match("e.1", "family, given, birth date")
+    put_into_ecw("e.4", given="Eva", **PHONE)
+    found = matcher().find(QUERY)
     assert isinstance(found, NeedsReview)
     assert "e.4" in found.candidates
 
 
 @pytest.mark.parametrize(
-    "held",
+    "in_ecw",
     [
         {"given": "Bartosz", "gender": "male", "phone": "9135552003"},  # a twin
         {"born": "1985-07-21"},
@@ -180,28 +184,28 @@ def test_a_twin_beside_the_patient_does_not_make_the_patient_less_certain(matche
         {"family": "Nowak"},
     ],
 )
-def test_another_person_is_no_match(matcher: Any, there: Any, held: dict[str, Any]) -> None:
-    there(**held)
-    assert matcher().find(SOUGHT) is None
+def test_another_person_is_not_a_match(matcher: Any, put_into_ecw: Any, in_ecw: dict[str, Any]) -> None:
+    put_into_ecw(**in_ecw)
+    assert matcher().find(QUERY) is None
 
 
-def test_several_are_held(matcher: Any, there: Any) -> None:
-    there("e.1")
-    there("e.2", given="EWA")
-    found = matcher().find(SOUGHT)
+def test_several_near_matches_are_all_candidates(matcher: Any, put_into_ecw: Any) -> None:
+    put_into_ecw("e.1")
+    put_into_ecw("e.2", given="EWA")
+    found = matcher().find(QUERY)
     assert isinstance(found, NeedsReview)
     assert found.candidates == ("e.1", "e.2")
 
 
-def test_one_that_was_merged_away_does_not_count(matcher: Any, there: Any) -> None:
-    there("e.1", **PHONE)
-    there("e.2", active=False, link=[{"other": {"reference": "Patient/e.1"}, "type": "replaced-by"}])
-    assert matcher().find(SOUGHT) == Match("e.1", "family, given, birth date")
+def test_a_patient_that_was_merged_into_another_is_not_a_match(matcher: Any, put_into_ecw: Any) -> None:
+    put_into_ecw("e.1", **PHONE)
+    put_into_ecw("e.2", active=False, link=[{"other": {"reference": "Patient/e.1"}, "type": "replaced-by"}])
+    assert matcher().find(QUERY) == Match("e.1", "family, given, birth date")
 
 
-def test_a_patient_of_another_crm_record_is_held(matcher: Any, there: Any) -> None:
-    there(**PHONE)
-    found = matcher(linked=["e.1"]).find(SOUGHT)
+def test_a_patient_that_is_linked_to_another_crm_row_is_held(matcher: Any, put_into_ecw: Any) -> None:
+    put_into_ecw(**PHONE)
+    found = matcher(linked=["e.1"]).find(QUERY)
     assert isinstance(found, NeedsReview)
     assert "linked" in found.why
 
@@ -209,27 +213,29 @@ def test_a_patient_of_another_crm_record_is_held(matcher: Any, there: Any) -> No
 @pytest.mark.large_practice
 def test_a_filter_that_the_server_ignores_is_an_error(sandbox: Any, matcher: Any) -> None:
     sandbox.fault("ignore_filter", interaction="search", value="birthdate")
-    nobody = sought(name=[{"use": "usual", "family": "A", "given": ["A"]}], birthDate="1801-01-01", identifier=[])
+    unknown = query(name=[{"use": "usual", "family": "A", "given": ["A"]}], birthDate="1801-01-01", identifier=[])
     with pytest.raises(InvalidResponse, match="birthdate"):
-        matcher().find(nobody)  # many names begin so
+        matcher().find(unknown)  # many names begin with A
     sandbox.fault("ignore_filter", interaction="search", value="identifier")
     with pytest.raises(InvalidResponse, match="identifier"):
-        matcher().find(SOUGHT)
+        matcher().find(QUERY)
 
 
-def test_a_search_that_the_practice_does_not_have_is_left_out(sandbox: Any, matcher: Any, there: Any) -> None:
-    there(**PHONE)
+def test_a_search_parameter_that_the_practice_does_not_declare_is_not_used(
+    sandbox: Any, matcher: Any, put_into_ecw: Any
+) -> None:
+    put_into_ecw(**PHONE)
     sandbox.set(undeclared="Patient.identifier,Patient.phone")
-    assert matcher().find(SOUGHT) == Match("e.1", "family, given, birth date")
+    assert matcher().find(QUERY) == Match("e.1", "family, given, birth date")
 
 
-def test_without_a_search_by_birth_date_nobody_may_be_created(sandbox: Any, matcher: Any) -> None:
+def test_without_a_search_by_birth_date_no_patient_may_be_created(sandbox: Any, matcher: Any) -> None:
     sandbox.set(undeclared="Patient.birthdate")
-    with pytest.raises(ConfigurationError, match="doubled"):
+    with pytest.raises(ConfigurationError, match="created twice"):
         matcher()
 
 
-def test_what_is_sought_comes_from_the_composed_patient(patient: dict[str, Any]) -> None:
+def test_the_query_is_made_from_the_composed_patient(patient: dict[str, Any]) -> None:
     patient["telecom"] = [{"system": "phone", "value": "1"}, {"system": "email", "value": "x"}]
     found = MatchQuery.of(patient, ["MR-7", "ACC-1"], ["MR-7"])
     assert (found.family, found.first, found.born, found.phones) == ("Kowalczyk", "Ewa", "1980-01-02", ("1",))
@@ -237,10 +243,10 @@ def test_what_is_sought_comes_from_the_composed_patient(patient: dict[str, Any])
     assert found.beginnings() == ["K", "E"]
 
 
-def test_a_server_without_a_search_by_name_is_asked_for_the_short_forms_too(
-    sandbox: Any, matcher: Any, there: Any
+def test_without_a_search_by_name_short_forms_of_a_name_are_searched_too(
+    sandbox: Any, matcher: Any, put_into_ecw: Any
 ) -> None:
     sandbox.set(undeclared="Patient.name,Patient.phone")
-    there(given="Bill")
-    found = matcher().find(sought(name=[{"use": "usual", "family": "Kowalczyk", "given": ["William"]}]))
+    put_into_ecw(given="Bill")
+    found = matcher().find(query(name=[{"use": "usual", "family": "Kowalczyk", "given": ["William"]}]))
     assert isinstance(found, NeedsReview)

@@ -1,4 +1,4 @@
-"""Every form in which eCW says what happened to a patient."""
+"""Every form of eCW's answer to a push, and the outcome that it means."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ ID = "Lt2IFR5Ah76n4d8TFP5gBCYrEVzcfmSY9rj1Q7MpBZg"
 
 
 def answer(status: Any = "1", **response: Any) -> dict[str, Any]:
-    told = {"status": status, **response}
-    return {"resourceType": "Bundle", "type": "transaction-response", "entry": [{"response": told}]}
+    content = {"status": status, **response}
+    return {"resourceType": "Bundle", "type": "transaction-response", "entry": [{"response": content}]}
 
 
 def outcome(code: str = "informational", severity: str = "information", **issue: Any) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def test_a_success_names_the_patient_in_any_form(location: str, status: Any) -> 
 
 
 @pytest.mark.parametrize(
-    "told",
+    "body",
     [
         answer(),
         answer(location=""),
@@ -57,8 +57,8 @@ def test_a_success_names_the_patient_in_any_form(location: str, status: Any) -> 
         {},
     ],
 )
-def test_what_does_not_say_it_for_certain_is_unknown(told: dict[str, Any]) -> None:
-    found = understand(told)
+def test_an_answer_without_a_certain_result_is_unknown(body: dict[str, Any]) -> None:
+    found = understand(body)
     assert found.kind is Kind.UNKNOWN
     assert found.ecw_id is None
     assert "search" in found.next_step
@@ -70,7 +70,7 @@ def test_an_update_need_not_repeat_the_id_but_must_not_name_another() -> None:
 
 
 @pytest.mark.parametrize("code", sorted(set(CODES) - {"1"}))
-def test_every_other_code_is_a_failure_with_advice(code: str) -> None:
+def test_every_other_code_is_a_failure_with_a_next_step(code: str) -> None:
     found = understand(answer(code, outcome=outcome("processing", "error"), location=f"Patient/{ID}"))
     assert found.kind not in (Kind.DONE, Kind.UNKNOWN)
     assert found.next_step.endswith(".")
@@ -78,32 +78,32 @@ def test_every_other_code_is_a_failure_with_advice(code: str) -> None:
 
 
 @pytest.mark.parametrize(("code", "kind"), [("201", Kind.LINK), ("202", Kind.LINK), ("103", Kind.RETRY_ONCE)])
-def test_201_and_202_are_no_http_statuses(code: str, kind: Kind) -> None:
+def test_201_and_202_are_codes_of_ecw_and_not_http_statuses(code: str, kind: Kind) -> None:
     assert understand(answer(code)).kind is kind
     assert understand(answer(int(code))).kind is kind
 
 
 @pytest.mark.parametrize("wrap", ["answer", "entry", "resource", "outcome"])
-def test_a_code_inside_an_operation_outcome_is_found_wherever_that_stands(wrap: str) -> None:
-    told = outcome("processing", "error", details={"coding": [{"code": "118"}]})
+def test_a_code_inside_an_operation_outcome_is_found_wherever_the_outcome_is(wrap: str) -> None:
+    refusal = outcome("processing", "error", details={"coding": [{"code": "118"}]})
     bundle: dict[str, dict[str, Any]] = {
-        "answer": told,
-        "entry": {"resourceType": "Bundle", "entry": [told]},
-        "resource": {"resourceType": "Bundle", "entry": [{"resource": told}]},
-        "outcome": {"resourceType": "Bundle", "entry": [{"response": {"outcome": told}}]},
+        "answer": refusal,
+        "entry": {"resourceType": "Bundle", "entry": [refusal]},
+        "resource": {"resourceType": "Bundle", "entry": [{"resource": refusal}]},
+        "outcome": {"resourceType": "Bundle", "entry": [{"response": {"outcome": refusal}}]},
     }
     assert understand(bundle[wrap]).code == "118"
 
 
-def test_a_refusal_without_a_code_of_ecw_is_one() -> None:
+def test_an_error_outcome_without_a_code_of_ecw_is_a_refusal() -> None:
     found = understand(outcome("invalid", "error"))
     assert (found.kind, found.message) == (Kind.FIX_DATA, "Refused with an OperationOutcome (invalid)")
 
 
-def test_no_text_of_the_server_is_passed_on() -> None:
+def test_no_text_of_the_server_is_quoted() -> None:
     named = outcome("kowalczyk", "error", details={"text": "Kowalczyk", "coding": [{"code": "Kowalczyk"}]})
-    for told in (outcome(), outcome("invalid", "error"), answer("118", outcome=outcome("x", "error")), named):
-        assert "kowalczyk" not in repr(understand(told)).lower()
+    for body in (outcome(), outcome("invalid", "error"), answer("118", outcome=outcome("x", "error")), named):
+        assert "kowalczyk" not in repr(understand(body)).lower()
 
 
 @pytest.mark.parametrize(
@@ -120,13 +120,15 @@ def test_no_text_of_the_server_is_passed_on() -> None:
         ("403 Forbidden", None, Kind.ADMINISTRATOR, 403),
     ],
 )
-def test_a_plain_server_s_statuses_are_http(status: str, sent_id: str | None, kind: Kind, http: int) -> None:
+def test_the_statuses_of_a_plain_fhir_server_are_http_statuses(
+    status: str, sent_id: str | None, kind: Kind, http: int
+) -> None:
     found = understand(answer(status, location=f"Patient/{ID}"), plain=True, sent_id=sent_id)
     assert (found.kind, found.http, found.code) == (kind, http, None)
 
 
 @pytest.mark.parametrize("status", ["500 Internal Server Error", "202 Accepted", "408"])
-def test_a_plain_server_s_trouble_is_unknown(status: str) -> None:
+def test_a_server_error_of_a_plain_fhir_server_is_unknown(status: str) -> None:
     assert understand(answer(status), plain=True).kind is Kind.UNKNOWN
 
 
@@ -143,19 +145,21 @@ def test_a_plain_server_s_trouble_is_unknown(status: str) -> None:
         (errors.AuthenticationError("no", next_step="check."), Kind.ADMINISTRATOR, None),
     ],
 )
-def test_an_error_instead_of_an_answer(error: errors.EcwError, kind: Kind, http: int | None) -> None:
+def test_each_error_gives_its_kind_of_outcome(error: errors.EcwError, kind: Kind, http: int | None) -> None:
     found = raised(error)
     assert (found.kind, found.http) == (kind, http)
 
 
-def test_a_record_that_is_missing_is_the_patient_s_own_matter_when_it_was_read() -> None:
+def test_a_patient_that_is_missing_when_it_is_read_is_a_data_error() -> None:
     found = raised(errors.RecordNotFound("GET x: not there (HTTP 410).", next_step="look."), read=True)
     assert (found.kind, found.http) == (Kind.FIX_DATA, 410)
     assert "linked eCW id" in found.next_step
 
 
 @pytest.mark.parametrize("shape", ["outcome", "empty", "entry_outcome", "no_location", "absolute", "history"])
-def test_the_sandbox_s_shapes(sandbox: Any, connect: Any, patient: dict[str, Any], shape: str) -> None:
+def test_each_shape_of_the_sandboxs_answers_is_understood(
+    sandbox: Any, connect: Any, patient: dict[str, Any], shape: str
+) -> None:
     from ecw.push.rules.bundle import create
 
     sandbox.fault("write_answer", value=shape)

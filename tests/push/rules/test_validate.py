@@ -1,4 +1,4 @@
-"""What is wrong with a patient is reported before it is sent, by the CRM's column."""
+"""Errors of a patient are reported before it is sent, with the CRM's column."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ ROW: dict[str, Any] = {
 }
 
 
-def of(changes: dict[str, Any], **options: Any) -> list[Finding]:
+def findings_of(changes: dict[str, Any], **options: Any) -> list[Finding]:
     row = ROW | changes
     return findings(COMPOSER.resource(row), PATIENT.pushed, row, **options)
 
 
-def test_a_good_patient_has_none() -> None:
-    assert of({}) == []
+def test_a_valid_patient_has_no_findings() -> None:
+    assert findings_of({}) == []
 
 
 @pytest.mark.parametrize(
@@ -55,38 +55,38 @@ def test_a_good_patient_has_none() -> None:
         ({"marital_status": "It is complicated"}, "marital_status", "unmapped value"),
     ],
 )
-def test_each_mistake_is_named(changes: dict[str, Any], field: str, rule: str) -> None:
-    [finding] = of(changes)
+def test_each_error_names_column_and_rule_and_not_the_value(changes: dict[str, Any], field: str, rule: str) -> None:
+    [finding] = findings_of(changes)
     assert (finding.field, finding.rule) == (field, rule)
     assert finding.next_step.endswith(".")
     for value in changes.values():
         assert value is None or str(value) not in finding.reason + finding.next_step
 
 
-def test_every_mistake_is_reported_at_once() -> None:
-    found = of({"identifier": None, "first_name": None, "birth_date": None, "gender": None, "city": "^"})
+def test_all_errors_are_reported_at_once() -> None:
+    found = findings_of({"identifier": None, "first_name": None, "birth_date": None, "gender": None, "city": "^"})
     assert {finding.field for finding in found} == {"identifier", "first_name", "birth_date", "gender", "city"}
 
 
-def test_a_practice_can_widen_the_limits() -> None:
-    assert of({"city": "x" * 150}, limits=Limits(max_text_length=200)) == []
+def test_a_practice_can_raise_the_limits() -> None:
+    assert findings_of({"city": "x" * 150}, limits=Limits(max_text_length=200)) == []
 
 
-def test_an_update_is_judged_by_what_it_changes() -> None:
-    held = COMPOSER.resource(ROW | {"city": "<Topeka>"}).resource | {"id": "p.1", "telecom": [{"rank": "first"}]}
-    composed = COMPOSER.resource(ROW | {"city": None, "phone": None, "last_name": "Nowak"}, into=held)
-    assert findings(composed, PATIENT.pushed, ROW, before=held) == []
+def test_an_update_is_checked_only_for_the_elements_that_it_changes() -> None:
+    existing = COMPOSER.resource(ROW | {"city": "<Topeka>"}).resource | {"id": "p.1", "telecom": [{"rank": "first"}]}
+    composed = COMPOSER.resource(ROW | {"city": None, "phone": None, "last_name": "Nowak"}, into=existing)
+    assert findings(composed, PATIENT.pushed, ROW, before=existing) == []
     assert [each.field for each in findings(composed, PATIENT.pushed, {"city": "<Topeka>"})] == ["city"]
 
 
-def test_an_update_may_not_take_away_what_ecw_needs() -> None:
-    held = COMPOSER.resource(ROW).resource | {"id": "p.1"}
-    composed = COMPOSER.resource({}, into=held, clear=["first_name"])
-    assert [each.field for each in findings(composed, PATIENT.pushed, {}, before=held)] == ["first_name"]
+def test_an_update_may_not_clear_a_required_column() -> None:
+    existing = COMPOSER.resource(ROW).resource | {"id": "p.1"}
+    composed = COMPOSER.resource({}, into=existing, clear=["first_name"])
+    assert [each.field for each in findings(composed, PATIENT.pushed, {}, before=existing)] == ["first_name"]
 
 
 OFFICIAL = {"name": [{"use": "official", "family": "Kowalczyk", "given": ["Ewa"]}]}
-HELD = {
+EXISTING = {
     "an official name (Synthea)": OFFICIAL,
     "a gender that a create may not have": {"gender": "other"},
     "no gender": {"gender": None},
@@ -100,14 +100,14 @@ HELD = {
 }
 
 
-@pytest.mark.parametrize("element", HELD.values(), ids=HELD)
-def test_an_update_is_not_kept_back_by_what_it_does_not_write(element: dict[str, Any]) -> None:
-    held = COMPOSER.resource(ROW).resource | {"id": "p.1"} | element
-    held = {name: value for name, value in held.items() if value not in (None, [])}
-    composed = COMPOSER.resource({"phone": "9135550000"}, into=held)
+@pytest.mark.parametrize("element", EXISTING.values(), ids=EXISTING)
+def test_errors_in_elements_that_an_update_does_not_write_do_not_stop_it(element: dict[str, Any]) -> None:
+    existing = COMPOSER.resource(ROW).resource | {"id": "p.1"} | element
+    existing = {name: value for name, value in existing.items() if value not in (None, [])}
+    composed = COMPOSER.resource({"phone": "9135550000"}, into=existing)
 
     assert composed.written == ["phone"]
-    assert findings(composed, PATIENT.pushed, {"phone": "9135550000"}, before=held) == []
+    assert findings(composed, PATIENT.pushed, {"phone": "9135550000"}, before=existing) == []
 
 
 @pytest.mark.parametrize(
@@ -119,26 +119,26 @@ def test_an_update_is_not_kept_back_by_what_it_does_not_write(element: dict[str,
         ({"birthDate": "1980"}, {"birth_date": "1980-01-03"}, None),
     ],
 )
-def test_what_an_update_writes_is_judged_whatever_ecw_held(
+def test_elements_that_an_update_writes_are_checked_whatever_ecw_has(
     element: dict[str, Any], changes: dict[str, Any], field: str | None
 ) -> None:
-    held = {name: value for name, value in (COMPOSER.resource(ROW).resource | element).items() if value is not None}
-    composed = COMPOSER.resource(changes, into=held | {"id": "p.1"})
+    existing = {name: value for name, value in (COMPOSER.resource(ROW).resource | element).items() if value is not None}
+    composed = COMPOSER.resource(changes, into=existing | {"id": "p.1"})
 
-    found = findings(composed, PATIENT.pushed, changes, before=held | {"id": "p.1"})
+    found = findings(composed, PATIENT.pushed, changes, before=existing | {"id": "p.1"})
 
     assert [finding.field for finding in found] == ([field] if field else [])
 
 
 @pytest.mark.parametrize("cleared", ["last_name", "first_name", "birth_date", "gender"])
-def test_an_update_may_not_take_away_what_it_needs_from_any_kind_of_name(cleared: str) -> None:
-    held = COMPOSER.resource(ROW).resource | {"id": "p.1"}
-    composed = COMPOSER.resource({}, into=held, clear=[cleared])
+def test_an_update_may_not_clear_any_required_column(cleared: str) -> None:
+    existing = COMPOSER.resource(ROW).resource | {"id": "p.1"}
+    composed = COMPOSER.resource({}, into=existing, clear=[cleared])
 
-    assert [finding.field for finding in findings(composed, PATIENT.pushed, {}, before=held)] == [cleared]
+    assert [finding.field for finding in findings(composed, PATIENT.pushed, {}, before=existing)] == [cleared]
 
 
-def test_what_the_models_refuse_is_named_by_its_element() -> None:
+def test_an_error_of_the_fhir_models_names_its_element() -> None:
     composed = COMPOSER.resource(ROW)
     composed.resource["telecom"][0]["rank"] = "first"
     [finding] = findings(composed, PATIENT.pushed, ROW)
@@ -156,7 +156,9 @@ def test_what_the_models_refuse_is_named_by_its_element() -> None:
         {"city": "x" * 101},
     ],
 )
-def test_what_we_refuse_the_server_would_refuse(sandbox: Any, connect: Any, changes: dict[str, Any]) -> None:
+def test_a_patient_with_findings_is_refused_by_the_sandbox_too(
+    sandbox: Any, connect: Any, changes: dict[str, Any]
+) -> None:
     answer = connect(sandbox).transact(create(COMPOSER.resource(ROW | changes).resource))
     assert understand(answer).kind is Kind.FIX_DATA
-    assert of(changes)
+    assert findings_of(changes)

@@ -1,4 +1,4 @@
-"""`ecw init`: the DAG files, and mappings and quality suites to edit, in a DAGs folder."""
+"""`ecw init`: write the DAG files, mappings and quality suites into a DAGs folder, to edit them there."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ WRITTEN = {"dags": "."} | {kind: place for kind, place in project_files.PLACES.i
 def command(folder: Path | None, chosen: tuple[str, ...], force: bool) -> None:
     """Write DAG files, mappings and suites into a DAGs folder.
 
-    FOLDER is Airflow's own DAGs folder if you leave it out. Every node that has the DAG files uses the copy; a file
-    that you delete from it is the package's own again.
+    The default of FOLDER is Airflow's own DAGs folder. Every node that has the DAG files uses this copy. If you delete
+    a file from it, the package's own file is used again.
     """
     target = folder or project_files.dags_folder()
     files = {
@@ -34,7 +34,7 @@ def command(folder: Path | None, chosen: tuple[str, ...], force: bool) -> None:
     edited = [path for path, content in files.items() if path.exists() and path.read_bytes() != content]
     if edited and not force:
         raise ConfigurationError(
-            f"{len(edited)} files in {target} differ from the package's, and none was written:\n"
+            f"{len(edited)} files in {target} differ from the package's; nothing was written:\n"
             + "\n".join(f"  {path.relative_to(target)}" for path in edited)
             + "\n",
             next_step="keep them as they are, choose with --only, or overwrite your edits with --force.",
@@ -48,7 +48,7 @@ def command(folder: Path | None, chosen: tuple[str, ...], force: bool) -> None:
         raise ConfigurationError(
             f"{target} cannot be written ({error.strerror}).", next_step="name a folder that you may write to."
         ) from None
-    click.echo(f"{target}: {len(new)} files written, {len(files) - len(new)} were there already.")
+    click.echo(f"{target}: {len(new)} files written, {len(files) - len(new)} existed already.")
     click.echo("Next: `ecw mapping check`, `ecw migrate`, `ecw settings apply`; then unpause the DAGs.")
 
 
@@ -56,6 +56,6 @@ def _source(kind: str) -> Path:
     source = project_files.source_of(kind)
     if source is None:
         raise ConfigurationError(
-            f"This installation of the package carries no {kind}.", next_step="install the wheel again."
+            f"This installation of the package does not contain the {kind}.", next_step="install the wheel again."
         )
     return source

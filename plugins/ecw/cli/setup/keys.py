@@ -1,4 +1,4 @@
-"""`ecw keys`: the RSA keys with which token requests are signed, and the public set that eCW fetches."""
+"""`ecw keys`: the RSA keys that sign token requests, and the public key set (JWKS) that eCW fetches."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def command() -> None:
 @FOLDER
 def new(folder: Path) -> None:
     """Create the first key (RSA, 3072 bits) and the public set."""
-    _tell(key_store.new(folder), folder)
-    click.echo("Have eCW register the address where you publish that set (its JWKS URL).")
+    _print(key_store.new(folder), folder)
+    click.echo("Publish the public set, and have eCW register its address (the JWKS URL).")
 
 
 @command.command()
@@ -39,7 +39,7 @@ def show(folder: Path) -> None:
     for key in key_store.keys(folder):
         click.echo(f"{key.kid}  RSA {key.key.key_size} bits  {key.path}")
     published = folder / "jwks.json"
-    click.echo(published.read_text() if published.exists() else "No key: `ecw keys new` makes one.")
+    click.echo(published.read_text() if published.exists() else "No key: `ecw keys new` creates one.")
 
 
 @command.command()
@@ -49,10 +49,10 @@ def rotate(folder: Path) -> None:
 
     The public set has both until the old one is retired.
     """
-    _tell(key_store.rotate(folder), folder)
+    _print(key_store.rotate(folder), folder)
     old = key_store.keys(folder)[0].kid
-    click.echo("Publish that set, change private_key and key_id of the connection, press Test Connection,")
-    click.echo(f"and when no task uses the old key any more: ecw keys retire {old}")
+    click.echo("Publish the public set, change private_key and key_id of the connection, press Test Connection.")
+    click.echo(f"When no task uses the old key any more: ecw keys retire {old}")
 
 
 @command.command()
@@ -72,7 +72,7 @@ def retire(kid: str, conn_id: str, folder: Path) -> None:
     click.echo(f"{kid} is deleted. Publish {folder / 'jwks.json'} again.")
 
 
-def _tell(key: key_store.StoredKey, folder: Path) -> None:
+def _print(key: key_store.StoredKey, folder: Path) -> None:
     click.echo(f"private_key  {key.path}")
     click.echo(f"key_id       {key.kid}")
     click.echo(f"public set   {folder / 'jwks.json'}")

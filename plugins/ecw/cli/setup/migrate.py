@@ -1,4 +1,4 @@
-"""`ecw migrate`: make or fix the tables in the CRM's database."""
+"""`ecw migrate`: create or update the tables in the CRM's database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ecw.cli.options import CRM, PRACTICE
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-ROUNDS = 5  # a column that was added may show what else is in the way
+ROUNDS = 5  # of --adopt: a column that was added may reveal the next problem
 
 
 @click.command("migrate")
@@ -29,14 +29,14 @@ def command(crm_conn_id: str, shows: bool, adopt: bool, yes: bool, back: bool) -
 
     If nothing is missing, it changes nothing.
 
-    A table that is the CRM's own is left as it is, unless --adopt says otherwise.
+    A table that is the CRM's own stays as it is, unless --adopt is set.
     """
     from ecw.crm.db.engine import open_crm
     from ecw.crm.db.migrations import migrate, migrate_back, sql
 
     if back and (shows or adopt):
-        raise click.UsageError("--back goes with no other option.")
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # the sentences below say it in plain words
+        raise click.UsageError("--back cannot be combined with another option.")
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # the command prints its own sentences
     with open_crm(crm_conn_id, migrated=False) as engine:
         if back:
             click.echo(f"The CRM's database is at version {migrate_back(engine)} again.")
@@ -56,9 +56,10 @@ def command(crm_conn_id: str, shows: bool, adopt: bool, yes: bool, back: bool) -
 
 
 def _tables(crm_conn_id: str) -> dict[str, str]:
-    """Return the table of each resource in a CRM, as the mapping files of the practices that use it name it.
+    """Return the table of each resource in a CRM, from the mapping files of the practices that use the CRM.
 
-    Where they differ, the one of the resource's own name stands, which a migration makes.  Raises MappingError.
+    If they name several tables, the one with the resource's own name is taken: a migration creates it.  Raises
+    MappingError.
     """
     from ecw.mapping.definition.files import load_mapping
     from ecw.resources import RESOURCES
@@ -68,7 +69,7 @@ def _tables(crm_conn_id: str) -> dict[str, str]:
     practices = [each for each in known(connections.variable(VARIABLE) or "") if each.crm_connection == crm_conn_id]
     folders = {each.mappings for each in practices} or {None}
     named = {name: {load_mapping(name, own=folder).table for folder in folders} for name in RESOURCES}
-    return {name: name if name in found else min(found) for name, found in named.items()}
+    return {name: name if name in tables else min(tables) for name, tables in named.items()}
 
 
 def _repairs(engine: Engine) -> list[str]:
@@ -78,12 +79,12 @@ def _repairs(engine: Engine) -> list[str]:
     from ecw.mapping.definition.files import all_mappings
 
     with reading(engine) as connection:
-        found = [each for mapping in all_mappings().values() for each in in_the_way(connection, mapping)]
-    return list(dict.fromkeys(each.repair for each in found if each.repair))
+        problems = [each for mapping in all_mappings().values() for each in in_the_way(connection, mapping)]
+    return list(dict.fromkeys(each.repair for each in problems if each.repair))
 
 
 def _adopt(engine: Engine, *, yes: bool) -> None:
-    """Show the SQL that changes the CRM's own tables, and execute it in one transaction where that is wanted."""
+    """Show the SQL that changes the CRM's own tables; after a confirmation, execute it in one transaction."""
     from ecw.crm.db.errors import working
 
     for _ in range(ROUNDS):
@@ -100,4 +101,4 @@ def _adopt(engine: Engine, *, yes: bool) -> None:
             for statement in statements:
                 escaped = statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement
                 connection.exec_driver_sql(escaped)
-    click.echo("`ecw mapping check` says whether the CRM's own tables fit the mapping files.")
+    click.echo("Next: `ecw mapping check` compares the CRM's own tables with the mapping files.")

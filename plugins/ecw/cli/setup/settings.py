@@ -1,4 +1,4 @@
-"""`ecw settings apply`: airflow_settings.yaml outside the Astro CLI."""
+"""`ecw settings apply`: apply airflow_settings.yaml without the Astro CLI."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def command() -> None:
 def apply(path: Path, changes: tuple[str, ...], chosen: tuple[str, ...]) -> None:
     """Create or update what airflow_settings.yaml names.
 
-    That is connections, pools and variables. Applying it twice changes nothing.
+    These are connections, pools and variables. Applying the file again changes nothing.
     """
     settings = read_settings(path, changes)
     left_out = {section: () for section in KEYS if chosen and section not in chosen}

@@ -1,4 +1,4 @@
-"""A business table of the CRM as it is found: its columns, its key, and whether a mapping fits it."""
+"""A business table of the CRM: its columns, its key, its practice column, and whether a mapping fits it."""
 
 from __future__ import annotations
 
@@ -24,25 +24,26 @@ from ecw.three_way_merge import Rule
 # Columns that the CRM's table may have beside those of the mapping.
 LOCK = "emr_updates_locked"  # true: the row takes no updates, and nothing of it is pushed
 CHANGED = "updated_at"  # when the row was last changed
-STATUS = "emr_status"  # what happened to the record in eCW: inactive, merged, deceased, deleted, each with why
-PRACTICE = "ecw_practice"  # the practice's code: whose row it is, where practices share the table
+STATUS = "emr_status"  # the record's status in eCW: inactive, merged, deceased or deleted, with the reason
+PRACTICE = "ecw_practice"  # the code of the row's practice, if practices share the table
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
 
 
-def _as_it_is(_name: str, value: Any) -> Any:
+def _unchanged(_name: str, value: Any) -> Any:
     return value
 
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """What the CRM must know of a mapping: the table (`schema.table` where it has one) and the columns that it fills.
+    """The part of a mapping that the CRM's side needs.
 
-    `key` is the column among them that holds the eCW id, `references` are those that hold `FhirType/eCW-id`,
-    `required_references` those among them without whose record a row waits, `read` those that are never written,
-    `version` is the mapping's own. `rules` says how a column is merged, `cleaned` how the CRM's value of a column is
-    compared: as a pull would clean it. `who` are the columns that tell a person from another, `born` the birth date
-    among them, `contacts` those of phone numbers, e-mail addresses and streets, `person` reads a person from a row.
+    `table` may have a schema (`schema.table`). `columns` are those that the mapping names, `key` is the one with the
+    eCW id, `read` are those that are never written. `references` hold `FhirType/eCW-id`; a row is deferred until the
+    records of its `required_references` are linked. `version` is the hash of the mapping. `rules` says how each column
+    is merged. `cleaned(column, value)` returns the CRM's value as a pull would have cleaned it, for comparisons. `who`
+    are the columns that identify a person, `born` is the birth date among them, `contacts` are the columns of phone
+    numbers, e-mail addresses and streets. `person` reads a person from a row.
     """
 
     table: str
@@ -56,7 +57,7 @@ class Mapped:
     born: str | None = None
     contacts: tuple[str, ...] = ()
     rules: MappingType[str, Rule] = field(default_factory=dict)
-    cleaned: Callable[[str, Any], Any] = _as_it_is
+    cleaned: Callable[[str, Any], Any] = _unchanged
     person: Callable[[MappingType[str, Any]], Person] = Person.of
 
 
@@ -69,12 +70,12 @@ class BusinessTable:
     key: Column[Any]
     columns: dict[str, Column[Any]]
     converters: dict[str, Converter]
-    practice: Column[Any] | None = None  # whose row it is; None where the table has no such column
+    practice: Column[Any] | None = None  # the practice column; None if the table has none
 
     def key_of(self, text: str) -> Any:
-        """Return a row's key from its text, however that is spelled (01, a UUID in capitals).
+        """Return the typed key for a key in text form, in any spelling (01, a UUID in capitals).
 
-        Raises ValueError where it can be no key of this table.
+        Raises ValueError if the text cannot be a key of this table.
         """
         if isinstance(self.key.type, Integer):
             if not _WHOLE_NUMBER.fullmatch(text.strip()) or abs(int(text)) >= 2**63:
@@ -84,26 +85,26 @@ class BusinessTable:
 
     @property
     def meant(self) -> dict[str, Column[Any]]:
-        """The references that have a column beside them for the key of the row they mean: `patient`, `patient_id`."""
+        """The key columns of the references that have one: `{"patient": <column patient_id>}`."""
         found = {name: self.table.columns.get(f"{name}_id") for name in sorted(self.mapped.references)}
         return {name: column for name, column in found.items() if column is not None}
 
 
 def as_read(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return how a column is read: one of a fixed length without the blanks that fill it up."""
+    """Return the expression that reads a column: CHAR(n) without its padding blanks."""
     return cast(column, Text) if isinstance(column.type, CHAR) else column
 
 
 def find(connection: Connection, mapped: Mapped) -> BusinessTable:
-    """Return the mapping's table, ready to be filled.
+    """Return the mapping's table.
 
-    Raises CrmSchemaError with everything in the way at once.
+    Raises CrmSchemaError with all problems if the mapping does not fit the table.
     """
     table = reflect(connection, mapped.table)
-    found = _problems(connection, table, mapped)
-    if found:
+    mismatches = _problems(connection, table, mapped)
+    if mismatches:
         raise CrmSchemaError(
-            f"The mapping does not fit the CRM's table {mapped.table}: {' '.join(f'{each}.' for each in found)}",
+            f"The mapping does not fit the CRM's table {mapped.table}: {' '.join(f'{each}.' for each in mismatches)}",
             next_step="fix the mapping file, or the CRM's table, until they agree; `ecw mapping check` shows both.",
         )
     key, practice = reflection.key_of(table), practice_column(connection)
@@ -115,22 +116,22 @@ def find(connection: Connection, mapped: Mapped) -> BusinessTable:
 
 
 def practice_column(connection: Connection) -> str:
-    """Return the name of the column that says whose a row is; the CRM connection's extra `practice_column` sets it."""
+    """Return the name of the practice column; the CRM connection's extra `practice_column` sets it."""
     return str(connection.get_execution_options().get(PRACTICE_OPTION) or PRACTICE)
 
 
 def key_of(connection: Connection, name: str) -> Column[Any]:
-    """Return the key of one of the CRM's tables that a mapping fits: see `problems`.
+    """Return the key column of one of the CRM's tables.
 
-    Raises CrmSchemaError where the table does not exist.
+    Raises CrmSchemaError if the table does not exist, or has no key of one column.
     """
     return reflection.key_of(reflect(connection, name))
 
 
 def problems(connection: Connection, mapped: Mapped) -> list[Problem]:
-    """Return why a mapping cannot fill its table; an empty list where it can.
+    """Return why a mapping cannot fill its table, an empty list if it can.
 
-    Raises CrmSchemaError where the table does not exist.
+    Raises CrmSchemaError if the table does not exist.
     """
     return _problems(connection, reflect(connection, mapped.table), mapped)
 
@@ -142,6 +143,5 @@ def _problems(connection: Connection, table: Table, mapped: Mapped) -> list[Prob
 
 
 def filled_by_load(connection: Connection, required_references: Iterable[str]) -> set[str]:
-    """Return the columns that a load fills although no mapping does: the practice, and the keys of the rows that
-    required references mean."""
+    """Return the columns that a load fills without a mapping: the practice, and the keys of required references."""
     return {practice_column(connection), *(f"{name}_id" for name in required_references)}

@@ -1,4 +1,4 @@
-"""From a staged JSON value to what a CRM column of a given type takes."""
+"""Convert staged JSON values for the CRM's columns, by column type, and back."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Converter = Callable[[Any], Any]
 
 
 class Unfit(ValueError):
-    """A value that the column cannot hold; the text says why without showing the value."""
+    """A value that the column cannot hold; the message holds the reason, without the value."""
 
 
 def converter(kind: types.TypeEngine[Any]) -> Converter | None:
-    """Return the function that fits a value, never None, to a column of that type; None for a type we do not fill.
+    """Return the function that converts a value, never None, for a column of that type; None for an unsupported type.
 
-    The function raises Unfit. Times are stored in UTC where the column has no zone.
+    The function raises Unfit. Times are stored in UTC if the column has no zone.
     """
     for base, make in _MAKERS:
         if isinstance(kind, base):
@@ -98,7 +98,7 @@ def _datetime(kind: Any) -> Converter:
 
 
 def instant(value: Any) -> datetime:
-    """Return the moment of an ISO 8601 text with a zone, in UTC.
+    """Return the time of an ISO 8601 text with a zone, in UTC.
 
     Raises Unfit.
     """
@@ -133,11 +133,11 @@ def _text(kind: Any) -> Converter:
     def fit(value: Any) -> str:
         if not isinstance(value, str):
             raise Unfit("is not text")
-        # PostgreSQL takes neither in a text column.
+        # PostgreSQL stores neither NUL nor lone surrogates in a text column.
         if "\x00" in value or not (value.isascii() or _is_unicode(value)):
             raise Unfit("holds characters that the database cannot store")
         if words is not None and value not in words:
-            raise Unfit("is not one of the column's words")
+            raise Unfit("is not one of the column's allowed values")
         if longest is not None and len(value) > longest:
             raise Unfit(f"is longer than {longest} characters")
         return value
@@ -163,7 +163,7 @@ def _uuid(_: Any) -> Converter:
     return fit
 
 
-# The order matters: SQLAlchemy's Boolean, Enum and Float stand below or beside the others.
+# In this order, because some of SQLAlchemy's types are subclasses of others.
 _MAKERS: tuple[tuple[type[types.TypeEngine[Any]], Callable[[Any], Converter]], ...] = (
     (types.Boolean, _boolean),
     (types.Integer, _integer),
@@ -177,7 +177,7 @@ _MAKERS: tuple[tuple[type[types.TypeEngine[Any]], Callable[[Any], Converter]], .
 
 
 def plain(value: Any) -> Any:
-    """Return a database's value as the mapping's rows have it: the way back."""
+    """Convert a database value to the form that the mapping's rows have."""
     if isinstance(value, datetime):
         return in_utc(value).isoformat()
     if isinstance(value, date):
@@ -188,14 +188,14 @@ def plain(value: Any) -> Any:
 
 
 def in_utc(value: datetime) -> datetime:
-    """Return a stored time in UTC: without a zone it was stored so."""
+    """Return a stored time in UTC; one without a zone was stored in UTC."""
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def same(stored: Any, fitted: Any) -> bool:
-    """Return True if a column holds what a value became when it was fitted to it."""
+    """Return True if a stored value equals a converted one."""
     if isinstance(stored, float) and isinstance(fitted, float):
-        return math.isclose(stored, fitted, rel_tol=1e-6)  # REAL keeps some seven digits
+        return math.isclose(stored, fitted, rel_tol=1e-6)  # REAL keeps about seven digits
     if isinstance(stored, datetime) and isinstance(fitted, datetime):
         return in_utc(stored) == in_utc(fitted)
     return bool(stored == fitted)

@@ -1,10 +1,10 @@
-"""The CRM's database: from an Airflow connection to a SQLAlchemy engine.
+"""Open the CRM's database: from an Airflow connection to a SQLAlchemy engine.
 
-Of a SQLite database every file is its owner's alone: see ecw.crm.db.private_files.
+The files of a SQLite database are private: see ecw.crm.db.private_files.
 
-SQLite: one writer at a time, so write-ahead logging, a long busy time-out, and transactions that take the write lock
-when they begin (`BEGIN IMMEDIATE`): one that reads first and writes later could not wait for the lock, it would fail.
-A connection with the execution option `crm_read` begins without the lock; reads never wait.
+SQLite has one writer at a time. So it runs with write-ahead logging, a long busy time-out, and transactions that take
+the write lock when they begin (`BEGIN IMMEDIATE`): a transaction that reads first and writes later cannot wait for the
+lock, it fails. A connection with the execution option `crm_read` begins without the lock; reads never wait.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ logging.getLogger("sqlalchemy.engine.Engine").addFilter(lambda record: record.le
 
 BUSY_SECONDS = 60  # a load's merge is the longest write transaction
 CONNECT_SECONDS = 10
-MOST_UNUSED = 8  # engines that are kept for the next who opens the CRM
-# hide_parameters: the values of a failed statement would be patient data in an exception's text.
+MOST_UNUSED = 8  # engines that are kept for the next `crm_engine`
+# hide_parameters: the values of a failed statement are patient data, and must not be in an exception's text.
 OPTIONS: dict[str, Any] = {"hide_parameters": True}
 
 
 def crm_engine(conn_id: str = "crm_default", *, migrated: bool = True) -> Engine:
-    """Return an engine on the CRM's database, that answers and, unless the caller says otherwise, is migrated.
+    """Return an engine of the CRM's database, after checks that it answers and, with `migrated`, that it is migrated.
 
-    Raises ConfigurationError (no such connection, no driver, a database or a password refused), DatabaseUnavailable (no
+    Raises ConfigurationError (unknown connection, no driver, refused database or password), DatabaseUnavailable (no
     answer), CrmSchemaError (not migrated).
     """
     found = connections.get(conn_id)
@@ -63,9 +63,9 @@ def crm_engine(conn_id: str = "crm_default", *, migrated: bool = True) -> Engine
 
 @contextmanager
 def open_crm(conn_id: str = "crm_default", *, migrated: bool = True) -> Iterator[Engine]:
-    """Give `crm_engine`'s engine for the length of a `with`; no connection stays open after it.
+    """Yield an engine from `crm_engine`; close its connections at the end of the `with`.
 
-    What goes wrong inside is one of the project's errors, without a value: see ecw.crm.db.errors.
+    Database errors inside it become the project's errors, without values: see ecw.crm.db.errors.
     """
     engine = crm_engine(conn_id, migrated=migrated)
     try:
@@ -76,9 +76,9 @@ def open_crm(conn_id: str = "crm_default", *, migrated: bool = True) -> Iterator
         _keep(engine)
 
 
-# Engines that nobody uses, by their URLs. They have no connection open, so a process that is forked may use its copies,
-# and a database that was replaced is opened anew; what they keep is the SQL that they have compiled, which SQLAlchemy
-# keeps for each engine alone. Whoever opens the CRM has an engine to himself.
+# Unused engines, by URL. They are kept for their compiled SQL, which SQLAlchemy caches for each engine. They have no
+# open connection, so a forked process may use its copies, and a database that was replaced is opened again. An engine
+# in use is never shared.
 _unused: dict[URL, list[Engine]] = {}
 
 
@@ -96,7 +96,7 @@ def _keep(engine: Engine) -> None:
 
 
 def engine_from_url(url: str | URL) -> Engine:
-    """Return an engine on a SQLite file or a PostgreSQL database; nothing is connected yet.
+    """Return an engine of a SQLite file or a PostgreSQL database, without connecting.
 
     Raises ConfigurationError for another kind of database or a missing driver.
     """
@@ -122,11 +122,12 @@ def _postgresql(url: URL) -> Engine:
         engine = create_engine(
             url,
             pool_pre_ping=True,
-            max_overflow=20,  # pushes go side by side, and each holds up to three for moments
+            max_overflow=20,  # pushes are parallel, and each briefly holds up to three connections
             connect_args={
                 "connect_timeout": CONNECT_SECONDS,
                 "application_name": "ecw",
-                "client_encoding": "utf8",  # a character that the database lacks is the server's word, row by row
+                # So that the server, not the driver, refuses characters that the database lacks, row by row.
+                "client_encoding": "utf8",
             },
             **OPTIONS,
         )
@@ -140,7 +141,7 @@ def _postgresql(url: URL) -> Engine:
 
 
 def _practice_column(conn: AirflowConnection) -> str | None:
-    """Return the name of the column that says whose a row is, None where the connection says nothing."""
+    """Return the extra `practice_column` of the connection, None without one."""
     name = conn.extra_dejson.get("practice_column")
     if name is None or (isinstance(name, str) and name.strip()):
         return None if name is None else name.strip()
@@ -156,25 +157,25 @@ def reading(engine: Engine) -> Connection:
 
 
 def _sqlite_connected(dbapi_connection: Any, _record: Any) -> None:
-    # The driver would begin transactions by its own rules; ours begin in _sqlite_begin, DDL included.
+    # The driver would begin transactions by its own rules. Here _sqlite_begin begins them, also for DDL.
     # https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#pysqlite-transactional-behavior
     dbapi_connection.isolation_level = None
     cursor = dbapi_connection.cursor()
-    _log_ahead(cursor)
+    _use_write_ahead_log(cursor)
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
 
 
-def _log_ahead(cursor: sqlite3.Cursor) -> None:
-    """Let the file have a write-ahead log; the busy time-out does not hold for those who open a new file at once."""
+def _use_write_ahead_log(cursor: sqlite3.Cursor) -> None:
+    """Switch the file to write-ahead logging; retry, because the busy time-out does not apply to this change."""
     end = time.monotonic() + BUSY_SECONDS
     while True:
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError as error:
-            # The lowest byte: the others say in which way it is busy.
+            # The lowest byte is the primary code; the others say why it is busy.
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
                 raise
         time.sleep(0.01)
@@ -185,7 +186,7 @@ def _sqlite_begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if read else "BEGIN IMMEDIATE")
 
 
-def exclusive(connection: Connection, what: str) -> None:
-    """Let transactions that name the same thing go one after the other.  On SQLite all that write do."""
+def exclusive(connection: Connection, name: str) -> None:
+    """Make this transaction wait for others with the same lock name.  On SQLite all writers wait for each other."""
     if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(what, 0))))
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))

@@ -1,39 +1,39 @@
-"""State words of the bookkeeping tables, each defined once."""
+"""The state words of the bookkeeping tables, each defined once."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-PRACTICE_OPTION = "crm_practice_column"  # the engine's execution option: another name of the column of the practice
+PRACTICE_OPTION = "crm_practice_column"  # the engine's execution option: the name of the practice column
 DELETED = "deleted"  # the rule of a reject whose record eCW no longer has, and the status of its link
 
 
 class RejectState(StrEnum):
-    """Where a reject stands."""
+    """The state of a reject."""
 
     OPEN = "open"
-    DISMISSED = "dismissed"  # a person has said that it may stay out; the same content does not open it again
+    DISMISSED = "dismissed"  # a person decided not to load the record; the same content does not open it again
     RESOLVED = "resolved"
 
 
 class ConflictState(StrEnum):
-    """Where a conflict stands: open ones wait for a person."""
+    """The state of a conflict; open ones wait for a person."""
 
     OPEN = "open"
     SETTLED = "settled"
 
 
 class RunState(StrEnum):
-    """Where one resource of a run stands."""
+    """The state of one resource of a run."""
 
     RUNNING = "running"
     LOADED = "loaded"
     FAILED = "failed"
-    DRY = "dry"  # the numbers of a run that wrote nothing
+    DRY = "dry"  # a dry run: counts of a run that wrote nothing
 
 
 class IntentState(StrEnum):
-    """Where an intent stands: see ecw.push.intents."""
+    """The state of an intent: see ecw.push.intents."""
 
     SENDING = "sending"
     UNKNOWN = "unknown"
@@ -44,46 +44,46 @@ class IntentState(StrEnum):
 
 
 class Operation(StrEnum):
-    """What a push does to eCW's record."""
+    """The operation of a push in eCW."""
 
     CREATE = "create"
     UPDATE = "update"
 
 
 class AlertEvent(StrEnum):
-    """What happened to an alert."""
+    """An event of an alert."""
 
     BEGIN = "begin"
     OVER = "over"
 
 
 class PushStatus(StrEnum):
-    """What a run did with one patient."""
+    """The result of a push for one patient."""
 
     CREATED = "created"
     UPDATED = "updated"
     LINKED = "linked"
     UNCHANGED = "unchanged"
-    REJECTED = "rejected"  # our own checks have findings
+    REJECTED = "rejected"  # the project's own checks found something
     REFUSED = "refused"  # eCW refused this content
     HELD = "held"  # a person chooses
     UNKNOWN = "unknown"  # no answer: it is searched for before it is sent again
-    LATER = "later"  # eCW did not answer: it is tried again
+    LATER = "later"  # eCW could not take it: the next push tries again
     FAILED = "failed"
     LOCKED = "locked"  # the CRM says emr_updates_locked
-    BUSY = "busy"  # another worker has it
+    BUSY = "busy"  # another worker holds the claim
     STOPPED = "stopped"  # by the kill switch
     SKIPPED = "skipped"  # by the options
-    MISSING = "missing"  # the CRM has no such row
+    MISSING = "missing"  # the CRM's row does not exist
     ELSEWHERE = "elsewhere"  # another practice's patient
-    UNASSIGNED = "unassigned"  # the row does not say which practice's patient it is
+    UNASSIGNED = "unassigned"  # the row names no practice
     WAITING = "waiting"  # for an approval
     NOT_APPROVED = "not approved"
     NOT_TRIED = "not tried"
 
 
 class ReadBack(StrEnum):
-    """What reading a pushed patient back found."""
+    """The result of a readback."""
 
     COMPLETE = "complete"  # eCW shows all of it, and nothing of it is left for the next pull
     SEEN = "seen"
@@ -92,14 +92,18 @@ class ReadBack(StrEnum):
 
 
 class VolumeScope(StrEnum):
-    """How much of what eCW has the runs saw whose numbers of records are compared."""
+    """How much of eCW's data the compared runs covered."""
 
     FULL = "full"
     PARTIAL = "partial"
 
 
-WRITTEN = (PushStatus.CREATED, PushStatus.UPDATED, PushStatus.LINKED)  # eCW has it, by this run
-NOT_SENT = (  # nothing was sent, by nobody's fault
+WRITTEN = (
+    PushStatus.CREATED,
+    PushStatus.UPDATED,
+    PushStatus.LINKED,
+)  # this run brought the patient into eCW, or linked it
+NOT_SENT = (  # nothing was sent, and nothing failed
     *(PushStatus.STOPPED, PushStatus.BUSY, PushStatus.SKIPPED),
     *(PushStatus.MISSING, PushStatus.LOCKED, PushStatus.ELSEWHERE, PushStatus.UNASSIGNED),
 )

@@ -1,9 +1,9 @@
-"""Database errors in our words: the one place that all work on the CRM's database goes through.
+"""Translate database errors into the project's errors, for all work on the CRM's database.
 
 A driver's message may quote a row ("Failing row contains (…)"), so only codes and names of tables, columns and
-constraints are taken from it.  `listen` has SQLAlchemy ask here about every error of an engine, in whatever thread;
-what does not pass an engine (COPY, a pool without a free connection, a value that Python cannot read) is caught by
-`translated`, in which every engine is opened.
+constraints are taken from it.  `listen` registers the translation for every error of an engine, in every thread.
+`translated`, in which every engine is opened, catches the errors that SQLAlchemy does not pass to `listen`: those of
+COPY, of a pool without a free connection, and of a value that Python cannot read.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from ecw.errors import (
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html, the first two characters of the state
 _TEMPORARY = ("08", "40", "53", "55", "57")  # connection, rollback, resources, lock, shutdown
-_REFUSED = ("28", "3D")  # user or password, no such database
+_LOGIN_REFUSED = ("28", "3D")  # user or password, no such database
 _NO_RIGHT, _READ_ONLY = "42501", "25006"
-# What is about the row that was written: values, constraints, RAISE in a trigger, a view's or a policy's rule.
+# Errors of a written row: values, constraints, RAISE in a trigger, the CHECK OPTION of a view.
 _OF_A_ROW = ("22", "23", "P0", "44")
 _RULES = {
     "23502": "not null",
@@ -58,37 +58,37 @@ _SQLITE_RULES = {
     "SQLITE_MISMATCH": "value",
     "SQLITE_TOOBIG": "value",
 }
-_SAYS = {
+_REASONS = {
     "not null": "must not be empty",
-    "foreign key": "names a row that is not there",
+    "foreign key": "refers to a row that does not exist",
     "unique": "another row has the same value",
     "check": "breaks a check of the CRM",
     "exclusion": "another row excludes it",
     "value": "holds a value that the CRM's column cannot take",
     "trigger": "a trigger of the CRM refuses it",
     "not kept": "the CRM's table did not keep the row",
-    "id changed": "the CRM changes the eCW id, by which the row is found again",
+    "id changed": "the CRM changed the eCW id, by which the row is found again",
     "row security": "row-level security of the CRM refuses it",
 }
-# Where RAISE stands; the text itself may quote the row.  The function's name is the CRM's own.
+# The place of a RAISE; the message itself may quote the row, the function's name cannot.
 _RAISED = re.compile(r"PL/pgSQL function ([\w.\"]{1,63})\([^)]*\) line \d+ at RAISE")
-# libpq's own words, which hold names of hosts and files only; a session that never began has no state
+# libpq's own messages, which hold only names of hosts and files; an error before the session began has no SQLSTATE.
 _TLS = re.compile(r"SSL|TLS|certificate|sslmode", re.IGNORECASE)
 _OBJECT = re.compile(r"permission denied for (table|view|schema|sequence|database|function) ([\w.]{1,63})")
 GRANTS = "docs/how-to/connect-a-practice.md"
-# An error passes these files, and comes up nowhere in them.
+# Files that errors only pass through.
 _PASSED = (__file__, str(Path(__file__).with_name("engine.py")), contextlib.__file__)
-_work: ContextVar[str] = ContextVar("ecw_crm_work", default="The CRM's database")
+_current_work: ContextVar[str] = ContextVar("ecw_crm_work", default="The CRM's database")
 
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
-    """Begin the sentence of whatever error comes up here: "The load of patient"."""
-    token = _work.set(what)
+    """Name the work in the messages of errors raised inside the `with`: "The load of patient"."""
+    token = _current_work.set(what)
     try:
         yield
     finally:
-        _work.reset(token)
+        _current_work.reset(token)
 
 
 def listen(engine: Engine) -> None:
@@ -98,13 +98,13 @@ def listen(engine: Engine) -> None:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise the project's errors for those of databases, and for those of Python whose text may quote a value."""
+    """Raise the project's errors instead of database errors, and of Python's errors whose text may quote a value."""
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise translate_db_error(error) from None
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
-        raise _unforeseen(error).with_traceback(error.__traceback__) from None
+        raise _unexpected(error).with_traceback(error.__traceback__) from None
     except Exception as error:
         if not _of_psycopg(error):
             raise
@@ -112,11 +112,11 @@ def translated() -> Iterator[None]:
 
 
 def translate_db_error(error: Exception, what: str | None = None) -> EcwError:
-    """Return the project's error that a database error, SQLAlchemy's or a driver's, stands for; raise it `from None`.
+    """Return the project's error for a database error of SQLAlchemy or a driver; raise it `from None`.
 
-    `what` begins its sentence, where `working` does not.
+    `what` names the work in its message; by default the name that `working` has set.
     """
-    what = what or _work.get()
+    what = what or _current_work.get()
     origin = error.orig if isinstance(error, StatementError) and error.orig is not None else error
     if isinstance(origin, sqlite3.Error):
         return _sqlite(origin, what)
@@ -138,18 +138,18 @@ def _handled(context: ExceptionContext) -> EcwError | None:
     if context.is_pre_ping or context.sqlalchemy_exception is None or not isinstance(error, Exception):
         return None
     found = translate_db_error(context.sqlalchemy_exception)
-    # SQLAlchemy makes it the cause of the new one, and a traceback would show its text.
+    # SQLAlchemy makes it the cause of the new error, and a traceback would show its text.
     error.args = ("its text is withheld: it may quote a row",)
     return found
 
 
-def _unforeseen(error: Exception) -> InternalError:
+def _unexpected(error: Exception) -> InternalError:
     frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename not in _PASSED]
     ours = [frame for frame in frames if "ecw" in Path(frame.filename).parts] or frames
     where = f" at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
     return InternalError(
-        f"A {type(error).__name__}{where} that nobody foresaw; its text is withheld, since it may quote a record.",
-        next_step="report it with the traceback, which has no values.",
+        f"An unexpected {type(error).__name__}{where}; its text is withheld, because it may quote a record.",
+        next_step="report it with the traceback, which holds no values.",
     )
 
 
@@ -180,20 +180,20 @@ def _postgresql(origin: Any, what: str) -> EcwError:
 
 
 def _no_access(origin: Any, what: str, state: str) -> ConfigurationError | None:
-    """Return what keeps the CRM connection's user out, None where the error is about something else."""
+    """Return the error if the CRM connection's user has no access, None for another kind of error."""
     if not state and _TLS.search(str(origin)):
         return ConfigurationError(
-            f"{what}: no connection over TLS whose certificate is trusted came about.",
+            f"{what}: no TLS connection with a trusted certificate could be made.",
             next_step="put the path of the CA that signed the server's certificate into the CRM connection's extra "
             "field `sslrootcert`, and use the host name of the certificate; where the server has no TLS, switch it on, "
             'or write {"sslmode": "disable"} on a network of your own.',
         )
     if state == _NO_RIGHT:
-        found = _OBJECT.search(str(origin))
-        on = f" on the {found[1]} {found[2]}" if found else ""
+        object_ = _OBJECT.search(str(origin))
+        on = f" on the {object_[1]} {object_[2]}" if object_ else ""
         return ConfigurationError(
             f"{what}: the CRM connection's user lacks a right{on}{_code(state)}.",
-            next_step=f"grant it as {GRANTS} says; `ecw migrate` needs a user who owns the tables, the runs do not.",
+            next_step=f"grant it as {GRANTS} describes; `ecw migrate` needs the owner of the tables, the runs do not.",
             who="database administrator",
         )
     if state == _READ_ONLY:
@@ -203,7 +203,7 @@ def _no_access(origin: Any, what: str, state: str) -> ConfigurationError | None:
             "default_transaction_read_only is off.",
             who="database administrator",
         )
-    if state.startswith(_REFUSED) or (not state and _login_refused(str(origin))):
+    if state.startswith(_LOGIN_REFUSED) or (not state and _login_refused(str(origin))):
         return ConfigurationError(
             f"{what}: PostgreSQL refused the user, the password or the database's name.",
             next_step="fix login, password and schema of the CRM connection.",
@@ -212,7 +212,7 @@ def _no_access(origin: Any, what: str, state: str) -> ConfigurationError | None:
 
 
 def _refused_row(origin: Any, what: str, state: str) -> RowRefused | None:
-    """Return the refusal of a row, None where the error is about something else."""
+    """Return the error if the database refused a row, None for another kind of error."""
     diagnosis = getattr(origin, "diag", None)
     raised = _RAISED.search(getattr(diagnosis, "context", None) or "")
     if state == _NO_RIGHT and "row-level security" in str(origin):
@@ -229,10 +229,10 @@ def _refused_row(origin: Any, what: str, state: str) -> RowRefused | None:
 
 
 def row_refused(rule: str, column: str = "", *, by: str, what: str | None = None) -> RowRefused:
-    """Return the refusal of a row by one of the kinds of _SAYS; `by` names the constraint, the function or the code."""
-    reason = f"{_SAYS[rule]} ({by})"
+    """Return the error for a refused row. `rule` is a key of _REASONS; `by` names the constraint, function or code."""
+    reason = f"{_REASONS[rule]} ({by})"
     error = RowRefused(
-        f"{what or _work.get()}: {f'column {column}' if column else 'a row'}: {reason}.",
+        f"{what or _current_work.get()}: {f'column {column}' if column else 'a row'}: {reason}.",
         next_step="correct the record, the CRM's rule or the mapping file, and run the task again.",
     )
     error.rule, error.column, error.reason = f"CRM: {rule}", column, reason
@@ -262,7 +262,7 @@ def _sqlite(error: sqlite3.Error, what: str) -> EcwError:
 
 
 def _login_refused(text: str) -> bool:
-    # A refused login arrives without a state: it happens before there is a session.
+    # A refused login has no SQLSTATE: it happens before there is a session.
     return any(sign in text for sign in ("authentication failed", "does not exist", "no password supplied"))
 
 

@@ -1,7 +1,7 @@
-"""Writing into the CRM's table, of which the CRM may refuse rows: those are rejects, and the others are written.
+"""Write rows into the CRM's table although the database may refuse some: find the refused rows, and write the others.
 
-All rows are written by a few statements.  Where the database refuses one, the statements are taken back and done again
-for each half, down to the row that is refused.
+All rows are written by a few statements.  If the database refuses one, the statements are rolled back and repeated for
+each half of the rows, until the refused row is found.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from ecw.crm.db.errors import translated
 from ecw.errors import CrmSchemaError, RowRefused
 
 Item = TypeVar("Item")
-MOST = 10_000  # rows refused in one batch: more are a mistake of the mapping or the table, not of records
+MOST = 10_000  # refused rows in one batch: more are a mistake in the mapping or the table, not in records
 
 
 def in_parts(
     connection: Connection, items: Callable[[], Sequence[Item]], write: Callable[[Sequence[Item] | None], None]
 ) -> dict[Item, RowRefused]:
-    """Write all that the CRM takes; return what it refuses, and why.
+    """Write all items that the database takes; return the refused ones with their errors.
 
-    `write` gets the items to write, in their order, None for all of them; it raises RowRefused.  `items` is only asked
-    where something is refused.  Raises CrmSchemaError where that is more than MOST.
+    `write` gets the items to write, in order, or None for all; it raises RowRefused.  `items` is only called if an item
+    is refused.  Raises CrmSchemaError if more than MOST are.
     """
     if _attempt(connection, write, None) is None:
         return {}
@@ -36,7 +36,7 @@ def in_parts(
             continue
         if len(part) > 1:
             half = len(part) // 2
-            parts += [part[half:], part[:half]]  # the first half first: of two rows alike, the first is written
+            parts += [part[half:], part[:half]]  # the first half first: of two equal rows the first is written
             continue
         refused[part[0]] = error
         if len(refused) > MOST:
@@ -56,7 +56,7 @@ def _attempt(
         with translated():
             write(part)
             if connection.dialect.name == "postgresql":
-                # What a constraint would find at the commit, it finds now.
+                # Deferred constraints are checked now, not at the commit.
                 connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
     except RowRefused as error:
         savepoint.rollback()

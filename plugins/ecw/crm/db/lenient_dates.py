@@ -1,8 +1,8 @@
-"""Dates that the CRM's database holds and Python does not have: they arrive as the text that is stored.
+"""Read dates of the CRM's database that Python cannot represent as the stored text.
 
-SQLite keeps any text in a column of dates ("02/28/1980"), PostgreSQL the years beyond 9999 and `infinity`.  The drivers
-raise at such a one, with the value in the error's text, and the other rows of the answer are lost with it.  As a text
-it is a wrong value of one row, which is reported and fixed like any other.
+SQLite holds any text in a date column ("02/28/1980"), PostgreSQL holds years beyond 9999 and `infinity`.  The drivers
+raise an error for such a value, with the value in its text, and the other rows of the result are lost.  As text it is a
+wrong value of one row, which is reported and fixed like any other.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ Processor = Callable[[Any], Any]
 
 
 class _AnyText:
-    """A SQLite type that lets pass what is not a date, both ways."""
+    """A SQLite type that reads and writes texts that are not dates unchanged."""
 
     def adapt(self, cls: Any, **kwargs: Any) -> Any:
-        """Stay what it is: the driver has a class of its own for each type."""
+        """Keep this class: the dialect would replace the type by a class of its own."""
         base: Any = super()
         return base.adapt(type(self), **kwargs)
 
     def result_processor(self, dialect: Any, coltype: Any) -> Processor:
-        """Return what reads a stored value."""
+        """Return the function that reads a stored value."""
         base: Any = super()
         read = base.result_processor(dialect, coltype)
 
@@ -38,22 +38,22 @@ class _AnyText:
         return process
 
     def bind_processor(self, dialect: Any) -> Processor:
-        """Return what makes a value ready to be stored."""
+        """Return the function that converts a value for storage."""
         base: Any = super()
         write = base.bind_processor(dialect)
         return lambda value: value if isinstance(value, str) else write(value)
 
 
 class AnyDate(_AnyText, sqlite.DATE):
-    """A date, or a text that is none."""
+    """A date, or a text that is not a date."""
 
 
 class AnyDateTime(_AnyText, sqlite.DATETIME):
-    """A time, or a text that is none."""
+    """A date with time, or a text that is not one."""
 
 
 def reflected(inspector: Any, _table: Any, column: dict[str, Any]) -> None:
-    """Take the types above for a SQLite table's columns (SQLAlchemy's event `column_reflect`)."""
+    """Set the types above for the columns of a SQLite table (SQLAlchemy's event `column_reflect`)."""
     if inspector.dialect.name != "sqlite":
         return
     kind = column["type"]
@@ -64,7 +64,7 @@ def reflected(inspector: Any, _table: Any, column: dict[str, Any]) -> None:
 
 
 def connected(connection: Any, _record: Any) -> None:
-    """Teach a psycopg connection the same (SQLAlchemy's event `connect`)."""
+    """Register loaders that do the same with a psycopg connection (SQLAlchemy's event `connect`)."""
     from psycopg.adapt import Loader
     from psycopg.errors import DataError
     from psycopg.pq import Format

@@ -1,4 +1,4 @@
-"""The URL of the CRM's database, as an Airflow connection says it."""
+"""Build the URL of the CRM's database from an Airflow connection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 TLS_CHECKED = ("verify-full", "verify-ca")
 TLS_MODES = (*TLS_CHECKED, "require", "prefer", "allow", "disable")
-PASSWORD_FIELD = "the password belongs into the connection's password field, where it needs no quoting and is masked"  # noqa: S105
+PASSWORD_FIELD = "the password belongs in the connection's password field, where it needs no quoting and is masked"  # noqa: S105
 SUPPORTED = "docs/how-to/your-own-crm.md"
 # Databases that a CRM may well have, by SQLAlchemy's names and Airflow's connection types.
 OTHERS = {
@@ -42,10 +42,10 @@ log = logging.getLogger(__name__)
 
 
 def url_of(conn: Connection) -> URL:
-    """Return the connection's URL with the user and the password of its own fields, where the URL has none."""
+    """Return the connection's URL; if it has no user and password, those of the connection's own fields are added."""
     url = _parsed(_url(conn))
     if url.password:
-        if "airflow.sdk" in sys.modules:  # else nothing of Airflow logs
+        if "airflow.sdk" in sys.modules:  # else Airflow does not write the log
             from airflow.sdk.log import mask_secret
 
             mask_secret(str(url.password))
@@ -56,9 +56,9 @@ def url_of(conn: Connection) -> URL:
 
 
 def database_url(url: str | URL) -> URL:
-    """Return the URL to connect to: PostgreSQL's with our driver, and with TLS where it is on another machine.
+    """Return the URL to connect to: for PostgreSQL with the psycopg driver, and with TLS if it is on another machine.
 
-    Raises ConfigurationError for one that cannot be read, or that names another kind of database.
+    Raises ConfigurationError if the URL cannot be parsed, or names another kind of database.
     """
     found = _parsed(url)
     match found.get_backend_name():
@@ -73,7 +73,7 @@ def database_url(url: str | URL) -> URL:
 def _parsed(url: str | URL) -> URL:
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError):  # the latter quotes what stands where a port should
+    except (ArgumentError, ValueError):  # a ValueError quotes a malformed port, which may be a part of the password
         parsed = None
     if parsed is None or "@" in (parsed.host or ""):
         raise ConfigurationError(
@@ -85,9 +85,9 @@ def _parsed(url: str | URL) -> URL:
 
 
 def _with_tls(url: URL) -> URL:
-    """Return the URL with TLS that checks the server's certificate and name, unless it says otherwise.
+    """Return the URL with TLS that verifies the server's certificate and name, unless the URL sets another sslmode.
 
-    A socket and this machine itself need none. https://www.postgresql.org/docs/current/libpq-ssl.html
+    A socket and the loopback address need no TLS. https://www.postgresql.org/docs/current/libpq-ssl.html
     """
     named = url.query.get("host") or url.host or os.environ.get("PGHOST") or ""
     hosts = named.split(",") if isinstance(named, str) else list(named)
@@ -96,12 +96,12 @@ def _with_tls(url: URL) -> URL:
     mode = url.query.get("sslmode") or os.environ.get("PGSSLMODE") or TLS_CHECKED[0]
     if mode not in TLS_MODES:
         raise ConfigurationError(
-            "The CRM connection's sslmode is none that PostgreSQL knows.", next_step=f"use {TLS_CHECKED[0]}."
+            "The CRM connection's sslmode is not one of PostgreSQL's.", next_step=f"use {TLS_CHECKED[0]}."
         )
     if mode not in TLS_CHECKED:
         _warn_once(
-            f"The CRM connection has sslmode {mode}: whoever stands between can read and change what is sent. "
-            f"Take it away, or write {TLS_CHECKED[0]}."
+            f"The CRM connection has sslmode {mode}: somebody in the network can read and change the traffic. "
+            f"Remove it, or write {TLS_CHECKED[0]}."
         )
         return url
     options = {"sslmode": str(mode)}
@@ -112,7 +112,7 @@ def _with_tls(url: URL) -> URL:
 
 
 def _authorities() -> str:
-    """Return the file of the CAs that this machine trusts; the driver's own libpq does not know where it lies."""
+    """Return the file of the CAs that this machine trusts; the driver's bundled libpq does not know its place."""
     from requests.utils import DEFAULT_CA_BUNDLE_PATH  # what HTTPS uses, too
 
     found = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
@@ -125,7 +125,7 @@ def _warn_once(text: str) -> None:
 
 
 def _url(conn: Connection) -> str | URL:
-    """Return the database's URL: written out in the extra `url` or the host, or put together from the fields."""
+    """Return the database's URL: the extra `url`, the host if it is a URL, or a URL built from the fields."""
     written = conn.extra_dejson.get("url") or (conn.host if conn.host and "://" in conn.host else None)
     if written:
         return str(written)
@@ -148,15 +148,15 @@ def _url(conn: Connection) -> str | URL:
     raise ConfigurationError(
         f"The connection {conn.conn_id!r} (type {kind!r}) does not say where the CRM's database is.",
         next_step="use type sqlite with the file's path as host, type postgres with its usual fields, "
-        'or {"url": "<SQLAlchemy URL>"} as the extra, and the password into the password field.',
+        'or {"url": "<SQLAlchemy URL>"} as the extra, and the password in the password field.',
     )
 
 
 def _unsupported(what: str, kind: str) -> ConfigurationError:
     name = OTHERS.get(kind, repr(kind))
     return ConfigurationError(
-        f"{what} names a database of {name}, which is not supported: a load needs what PostgreSQL and SQLite do alike "
-        "(INSERT ... ON CONFLICT, RETURNING, DDL in transactions).",
+        f"{what} names a database of {name}, which is not supported: a load needs features that PostgreSQL and SQLite "
+        "share (INSERT ... ON CONFLICT, RETURNING, DDL in transactions).",
         next_step="use PostgreSQL for the CRM's database (or SQLite for a trial): "
-        f"{SUPPORTED} says what of it, and how to keep the CRM's tables elsewhere.",
+        f"{SUPPORTED} describes what is supported, and how to keep the CRM's tables elsewhere.",
     )

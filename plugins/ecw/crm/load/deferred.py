@@ -1,4 +1,4 @@
-"""Rows that wait: an encounter whose patient is not here yet is loaded once the patient is linked."""
+"""Deferred rows: an encounter whose patient is not linked yet is kept, and loaded once the patient is linked."""
 
 from __future__ import annotations
 
@@ -39,24 +39,26 @@ RULE = "deferred"
 def ready(
     connection: Connection, stage: Stage, target: BusinessTable, practice: str, resource: str
 ) -> list[dict[str, Any]]:
-    """Return the staged lines of a resource that need not wait any longer, as the mapping has them now."""
+    """Return the staged lines of the deferred rows that can be loaded now, with the columns of the current mapping."""
     p = ecw_deferred_row
     statement = select(p.c.line, p.c.read_at).where(
         p.c.practice == practice,
         p.c.resource == resource,
-        _here(stage, practice, p.c.missing_resource, p.c.missing_id) if target.mapped.required_references else true(),
+        _is_loaded(stage, practice, p.c.missing_resource, p.c.missing_id)
+        if target.mapped.required_references
+        else true(),
     )
     return [
-        _today(orjson.loads(line), target) | {"read": read_at.isoformat() if read_at else None}
+        _with_current_columns(orjson.loads(line), target) | {"read": read_at.isoformat() if read_at else None}
         for line, read_at in connection.execute(statement.order_by(p.c.ecw_id))
     ]
 
 
 def required_ids(engine: Engine, practice: str, resource: str) -> list[str]:
-    """Return the eCW ids that the next extraction of a resource must look at, whatever its strategy brings.
+    """Return the eCW ids that the next extraction of a resource must fetch, whatever its strategy finds.
 
-    They are those that others wait for, unless eCW showed them and they may not enter; and those for which a person
-    has settled a conflict.
+    They are the records that deferred rows wait for, except those that were fetched and rejected; and the records for
+    which a person has chosen the winner of a conflict.
     """
     p, r, c = ecw_deferred_row, ecw_reject, ecw_conflict
     refused = exists().where(
@@ -76,51 +78,55 @@ def required_ids(engine: Engine, practice: str, resource: str) -> list[str]:
 
 
 def defer(connection: Connection, stage: Stage, target: BusinessTable, run: Run) -> None:
-    """Let the rows whose record is missing wait, and say so among the rejects."""
+    """Defer the rows whose required record is not linked, and stage a reject for each."""
     s = stage.rows
     for name in sorted(target.mapped.required_references):
-        held = stage.values[name]
-        for known in RESOURCES.values():
-            prefix = f"{known.fhir_type}/"
-            missing = func.substr(held, len(prefix) + 1)
-            here = _here(stage, run["practice"], literal(known.name), missing)
+        reference = stage.values[name]
+        for resource in RESOURCES.values():
+            prefix = f"{resource.fhir_type}/"
+            missing = func.substr(reference, len(prefix) + 1)
+            is_loaded = _is_loaded(stage, run["practice"], literal(resource.name), missing)
             connection.execute(
                 update(s)
-                .where(or_(s.c.fate.is_(None), s.c.fate.in_(["update", "same"])), held.startswith(prefix), ~here)
-                .values(fate="deferred", counts_as="deferred", fields=name)
+                .where(
+                    or_(s.c.action.is_(None), s.c.action.in_(["update", "same"])),
+                    reference.startswith(prefix),
+                    ~is_loaded,
+                )
+                .values(action="deferred", counts_as="deferred", fields=name)
             )
-    # After those that are there, so that the numbers stay different.
-    beyond = connection.execute(select(func.coalesce(func.max(stage.rejects.c.seq), 0))).scalar_one()
+    # The numbers continue after those of the other rejects, because they are the primary key.
+    last_seq = connection.execute(select(func.coalesce(func.max(stage.rejects.c.seq), 0))).scalar_one()
     staged = select(
-        s.c.seq + beyond + 1,
+        s.c.seq + last_seq + 1,
         s.c.ecw_id,
         literal("load"),
         literal(RULE),
         s.c.fields,
-        s.c.fields + " means a record that is not here yet; it is looked for, and the row is loaded with it",
+        s.c.fields
+        + " refers to a record that is not loaded yet; the next run fetches that record and loads this row with it",
         s.c.hash,
         s.c.source_version,
         literal(stage.source) if stage.source else null(),
-    ).where(s.c.fate == "deferred")
+    ).where(s.c.action == "deferred")
     connection.execute(stage.rejects.insert().from_select(list(stage.rejects.columns.keys()), staged))
 
 
 def keep(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
-    """Write down the rows that wait; forget those that came in, or of which a version as new did, or that eCW has no
-    more."""
+    """Save the deferred rows; delete those that are loaded now, in this version or a newer one, or deleted in eCW."""
     s, p = stage.rows, ecw_deferred_row
-    mine = and_(p.c.practice == run["practice"], p.c.resource == resource)
+    of_resource = and_(p.c.practice == run["practice"], p.c.resource == resource)
     not_older = or_(
         s.c.source_version.is_(None),
         p.c.source_version.is_(None),
         s.c.source_version >= p.c.source_version,
         not_(stage.read.crosses(p.c.read_at)),
     )
-    settled = exists().where(s.c.ecw_id == p.c.ecw_id, s.c.fate.in_(SETTLED), not_older)
-    connection.execute(delete(p).where(mine, or_(settled, p.c.ecw_id.in_(deleted(stage)))))
+    settled = exists().where(s.c.ecw_id == p.c.ecw_id, s.c.action.in_(SETTLED), not_older)
+    connection.execute(delete(p).where(of_resource, or_(settled, p.c.ecw_id.in_(deleted(stage)))))
     waiting = [
         _deferred_row(row._mapping, stage, target, run, resource)
-        for row in connection.execute(select(s).where(s.c.fate == "deferred").order_by(s.c.seq))
+        for row in connection.execute(select(s).where(s.c.action == "deferred").order_by(s.c.seq))
     ]
     if not waiting:
         return
@@ -141,10 +147,10 @@ def keep(connection: Connection, stage: Stage, target: BusinessTable, run: Run, 
     )
 
 
-def _today(line: dict[str, Any], target: BusinessTable) -> dict[str, Any]:
-    """Return a line without the columns that the mapping has no more, should another version have made it.
+def _with_current_columns(line: dict[str, Any], target: BusinessTable) -> dict[str, Any]:
+    """Return a line without the columns that the mapping no longer has, if another mapping version made it.
 
-    It has no hash then, so that its record is mapped again at the next look: columns may be new.
+    Such a line loses its hash, so that the record is mapped again when it is next fetched: columns may be new.
     """
     if line.get("mapping") == target.mapped.version:
         return line
@@ -163,7 +169,7 @@ def _deferred_row(row: Any, stage: Stage, target: BusinessTable, run: Run, resou
         "practice": run["practice"],
         "resource": resource,
         "ecw_id": row["ecw_id"],
-        "missing_resource": next(known.name for known in RESOURCES.values() if known.fhir_type == fhir_type),
+        "missing_resource": next(each.name for each in RESOURCES.values() if each.fhir_type == fhir_type),
         "missing_id": missing_id,
         "source_version": version,
         "line": orjson.dumps(line | {"version": version.isoformat() if version else None}).decode(),
@@ -172,7 +178,9 @@ def _deferred_row(row: Any, stage: Stage, target: BusinessTable, run: Run, resou
     }
 
 
-def _here(stage: Stage, practice: str, resource: ColumnElement[str], ecw_id: ColumnElement[str]) -> ColumnElement[bool]:
+def _is_loaded(
+    stage: Stage, practice: str, resource: ColumnElement[str], ecw_id: ColumnElement[str]
+) -> ColumnElement[bool]:
     linked, c = _linked(practice, resource, ecw_id), stage.coming
     return linked if c is None else or_(linked, exists().where(c.c.resource == resource, c.c.ecw_id == ecw_id))
 

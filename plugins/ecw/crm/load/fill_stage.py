@@ -1,4 +1,4 @@
-"""A stage filled with a batch's lines: rows as their columns take them, rejects, and unchanged records."""
+"""Fill a stage with a batch's lines: rows converted for their columns, rejects, and unchanged records."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Line = TypeVar("Line")
 
 
 def expect(connection: Connection, stage: Stage, coming: Iterable[tuple[str, str]]) -> None:
-    """Note records that count as being in the CRM already, as (resource, eCW id)."""
+    """Stage the records, as (resource, eCW id), that a dry run counts as loaded already."""
     stage.coming = COMING
     connection.execute(CreateTable(stage.coming))
     for chunk in _chunks(coming):
@@ -36,10 +36,10 @@ def expect(connection: Connection, stage: Stage, coming: Iterable[tuple[str, str
 
 @dataclass(frozen=True, slots=True)
 class StagedLines:
-    """What a stage is filled with.
+    """The lines that a stage is filled with.
 
-    `waited` are rows that have waited in the CRM: they come before those of the batch, which may be newer, and are no
-    part of the batch's fingerprint. `newer` are the unchanged ones with a newer version.
+    `waited` are deferred rows that can be loaded now. They are staged before those of the batch, which may be newer,
+    and do not count for the batch's fingerprint. `newer` are unchanged records with a newer version.
     """
 
     rows: Iterable[dict[str, Any]]
@@ -49,7 +49,7 @@ class StagedLines:
 
 
 def fill(connection: Connection, stage: Stage, target: BusinessTable, lines: StagedLines) -> None:
-    """Put the staged lines into the temporary tables; a row that a column cannot hold becomes a reject.
+    """Put the lines into the temporary tables; a row with a value that its column cannot hold becomes a reject.
 
     Raises CrmSchemaError for a row with a column that the mapping does not name.
     """
@@ -59,18 +59,18 @@ def fill(connection: Connection, stage: Stage, target: BusinessTable, lines: Sta
     filler.rejects(lines.rejects)
     filler.newer(lines.newer)
     stage.fingerprint = filler.digest.hexdigest()
-    # Without the indexes SQLite joins by scanning; without statistics, which temporary tables never get by themselves,
-    # PostgreSQL guesses. Built at the end, which is quicker.
+    # Without indexes SQLite joins by scanning. To build them at the end is faster. Without statistics, which
+    # temporary tables never get by themselves, PostgreSQL guesses.
     for table in (stage.rows, stage.rejects, stage.newer):
         _create_indexes(connection, table)
     if connection.dialect.name == "postgresql":
-        # Of what statements join and filter by: to look at all columns takes as long as to copy them.
-        analyzed = "ecw_stage_row (seq, ecw_id, fate), ecw_stage_reject (seq, ecw_id), ecw_stage_newer (ecw_id)"
+        # Only the columns that statements join and filter by: to analyze all takes as long as to copy them.
+        analyzed = "ecw_stage_row (seq, ecw_id, action), ecw_stage_reject (seq, ecw_id), ecw_stage_newer (ecw_id)"
         connection.exec_driver_sql(f"ANALYZE {analyzed}")
 
 
 class _Filler:
-    """Fills one stage, a chunk at a time; its digest goes over every line that is the batch's."""
+    """Fills one stage, a chunk at a time; the digest covers every line of the batch."""
 
     def __init__(self, connection: Connection, stage: Stage, target: BusinessTable) -> None:
         self.connection, self.stage, self.target = connection, stage, target
@@ -100,7 +100,7 @@ class _Filler:
             self._refuse(unfit)
 
     def rejects(self, lines: Iterable[dict[str, Any]]) -> None:
-        """Stage the rejects of the steps before."""
+        """Stage the rejects of the earlier steps."""
         for chunk in _chunks(lines):
             for line in chunk:
                 self.digest.update(f"\n{line['ecw_id']} {line['version']} {line['hash']} {line['rule']}".encode())
@@ -111,8 +111,8 @@ class _Filler:
         for chunk in _chunks(lines):
             for line in chunk:
                 self.digest.update(f"\n{line['ecw_id']} {line['version']}".encode())
-            alike = [[line["ecw_id"], _version(line["version"]), line["hash"]] for line in chunk]
-            _copy(self.connection, self.stage.newer, ["ecw_id", "source_version", "hash"], alike)
+            unchanged = [[line["ecw_id"], _version(line["version"]), line["hash"]] for line in chunk]
+            _copy(self.connection, self.stage.newer, ["ecw_id", "source_version", "hash"], unchanged)
 
     def _refuse(self, lines: Iterable[dict[str, Any]]) -> None:
         refused = [_reject(line, next(self._reject_seq)) for line in lines]
@@ -131,7 +131,7 @@ def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
 
 
 def _accepted(stage: Stage, target: BusinessTable, line: dict[str, Any]) -> list[Any]:
-    """Return what the stage has of a row beside the values of its columns."""
+    """Return the stage's own columns of a row: see `OWN`."""
     status, reason = line.get("status") or (None, None)
     agreed = text({name: value for name, value in line["row"].items() if name != target.mapped.key})
     read_earlier = stage.lines <= stage.deferred_loaded and _was_read_before(line.get("read"), stage.read)
@@ -145,13 +145,13 @@ def _was_read_before(moment: str | None, read: Read) -> bool:
 
 
 def _unfit(line: dict[str, Any], column: str, reason: str, source: str | None) -> dict[str, Any]:
-    found = {name: line[name] for name in ("ecw_id", "hash", "version")}
-    return found | {"step": "load", "rule": "column_type", "column": column, "reason": reason, "batch": source}
+    record = {name: line[name] for name in ("ecw_id", "hash", "version")}
+    return record | {"step": "load", "rule": "column_type", "column": column, "reason": reason, "batch": source}
 
 
 def _reject(line: dict[str, Any], seq: int) -> list[Any]:
-    made = {"seq": seq, "column": line["column"] or "", "source_version": _version(line["version"])}
-    return [made[name] if name in made else line[name] for name in REJECT]
+    converted = {"seq": seq, "column": line["column"] or "", "source_version": _version(line["version"])}
+    return [converted[name] if name in converted else line[name] for name in REJECT]
 
 
 def _version(text: str | None) -> Any:
@@ -159,9 +159,10 @@ def _version(text: str | None) -> Any:
 
 
 def _fitter(target: BusinessTable) -> Callable[[dict[str, Any]], tuple[list[Any], list[tuple[str, str]]]]:
-    """Return a function: row -> its values as the columns store them, in their order, and (column, reason) problems.
+    """Return a function that converts a row; it returns the values in the columns' order, and the problems.
 
-    With a problem, the values are incomplete. Nearly every row has none, so all columns are converted in one go first.
+    A problem is (column, reason). If there is any, the values are incomplete. Nearly every row has none, so all columns
+    are converted in one go first.
     """
     converters = [(name, target.converters[name]) for name in target.columns]
     required = [name for name, column in target.columns.items() if not column.nullable]
@@ -170,11 +171,11 @@ def _fitter(target: BusinessTable) -> Callable[[dict[str, Any]], tuple[list[Any]
     def fit(row: dict[str, Any]) -> tuple[list[Any], list[tuple[str, str]]]:
         if unknown := row.keys() - names:
             raise CrmSchemaError(
-                f"A row has a column {min(unknown)} that was not announced for {target.table.name}.",
+                f"A row has a column {min(unknown)} that the mapping of {target.table.name} does not name.",
                 next_step="run the resource's map task again: its batch was made with another mapping file.",
             )
         empty = [
-            (name, "is empty, and the CRM's column must not be") for name in required if row.get(name, row) is None
+            (name, "is empty, and the CRM's column is NOT NULL") for name in required if row.get(name, row) is None
         ]
         try:
             return [None if (value := row.get(name)) is None else convert(value) for name, convert in converters], empty
@@ -196,7 +197,7 @@ def _unfit_values(row: dict[str, Any], converters: Sequence[tuple[str, Converter
 def _stage_rows(
     connection: Connection, stage: Stage, names: Sequence[str], lines: Sequence[tuple[dict[str, Any], list[Any]]]
 ) -> Iterator[tuple[dict[str, Any], RowRefused]]:
-    """Put rows into the stage; yield those that the database cannot hold, in a character set that lacks theirs, say."""
+    """Put rows into the stage; yield those that the database refuses, such as characters that its encoding lacks."""
 
     def write(part: Sequence[int] | None) -> None:
         _copy(connection, stage.rows, names, [lines[at][1] for at in (range(len(lines)) if part is None else part)])
@@ -206,14 +207,14 @@ def _stage_rows(
 
 
 def _copy(connection: Connection, table: Table, names: Sequence[str], lines: Sequence[Sequence[Any]]) -> None:
-    """Put lines into these columns of a temporary table by the quickest way that the database has."""
+    """Put lines into these columns of a temporary table: by COPY on PostgreSQL, else by INSERT."""
     if not lines:
         return
     if connection.dialect.name == "postgresql":
         quote = connection.dialect.identifier_preparer.quote
         driver: Any = connection.connection.driver_connection
         columns = ", ".join(quote(name) for name in names)
-        # Past SQLAlchemy, so its errors, which quote the line, are translated here.
+        # COPY bypasses SQLAlchemy, so the driver's errors, which quote the line, are translated here.
         with translated(), driver.cursor().copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy:
             for line in lines:
                 copy.write_row(line)

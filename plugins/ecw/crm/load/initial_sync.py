@@ -1,8 +1,8 @@
-"""The first look at everybody's insurance: what it brings was there before, and is not a change.
+"""The initial sync: the first fetch of each patient's insurance finds old policies, which are no changes.
 
-It takes turns, over hours or a day.  With the practice's first run that is about all patients we write down whom it has
-not asked about: what a load brings of them is a first look, once.  Whoever comes to the practice later is not among
-them, and a policy of theirs is news.
+It is spread over hours or a day. The practice's first run about all patients notes every patient whose insurance it did
+not query as due. What a load inserts for a due patient belongs to the initial sync, once. A patient who
+is added later is never due: a policy of such a patient is a change.
 """
 
 from __future__ import annotations
@@ -20,50 +20,50 @@ from ecw.models import Run
 
 RESOURCE = "insurance"
 PATIENT = "patient"  # of an insurance: the column of its reference
-EVERYBODY = ""  # in the place of a patient: the practice's first run that is about all
+EVERYBODY = ""  # in the column `patient`: the row of the practice's first run about all patients
 CHUNK = 500
 
 
-def brought(connection: Connection, stage: Stage, run: Run, resource: str) -> ColumnElement[bool]:
-    """Return what says of a staged row that this load has it from a first look.
+def is_initial(connection: Connection, stage: Stage, run: Run, resource: str) -> ColumnElement[bool]:
+    """Return the condition of the staged rows that belong to the initial sync.
 
-    A row that the CRM had before and that is linked now is one. A new policy is one while its patient's insurance was
-    not fetched before, and when that first look had brought it and it could not enter yet.
+    A row that the CRM had before and that is linked now belongs to it. A new policy does if its patient's insurance was
+    not fetched before, or if the patient's first fetch found the policy and rejected it.
     """
     s, f, r = stage.rows, ecw_initial_sync, ecw_reject
     adopted = s.c.adopted.is_(true())
     if resource != RESOURCE or PATIENT not in stage.values:
         return adopted
-    inserted = s.c.fate == "insert"
+    inserted = s.c.action == "insert"
     first = _first_run(connection, run["practice"])
     if first is None:
         return or_(adopted, inserted)
     patient = func.substr(stage.values[PATIENT], len("Patient/") + 1)
-    its = and_(f.c.practice == run["practice"], f.c.patient == patient)
-    due = exists().where(its, f.c.run_id.is_(None))
-    # SQLAlchemy correlates with the next select around by itself, which is the one of the rejects.
-    looked_in = func.coalesce(select(f.c.run_id).where(its).correlate(s).scalar_subquery(), first)
-    held_back = exists().where(
+    of_patient = and_(f.c.practice == run["practice"], f.c.patient == patient)
+    due = exists().where(of_patient, f.c.run_id.is_(None))
+    # Explicit, because SQLAlchemy would correlate with the enclosing select, the one of the rejects.
+    first_fetch = func.coalesce(select(f.c.run_id).where(of_patient).correlate(s).scalar_subquery(), first)
+    rejected_then = exists().where(
         r.c.practice == run["practice"],
         r.c.resource == resource,
         r.c.ecw_id == s.c.ecw_id,
-        r.c.first_run == looked_in,
+        r.c.first_run == first_fetch,
     )
-    return or_(adopted, and_(inserted, or_(due, held_back)))
+    return or_(adopted, and_(inserted, or_(due, rejected_then)))
 
 
-def looked(connection: Connection, run: Run, queried: Iterable[str] | None, *, about_all: bool) -> None:
-    """Write down, in the load's transaction, whose insurance was fetched: those asked about; None: whoever there is.
+def note_queried(connection: Connection, run: Run, queried: Iterable[str] | None, *, about_all: bool) -> None:
+    """Note, in the load's transaction, whose insurance was fetched: the patients `queried`; None: all patients.
 
-    `about_all`: the run is about all patients, although it may leave some of them to the next ones.
+    `about_all` is true for a run about all patients, also if it leaves some of them to the next runs.
     """
     practice, run_id, f = run["practice"], run["run_id"], ecw_initial_sync
     begun = _first_run(connection, practice) is not None
     if not begun and about_all:
         connection.execute(insert(connection, f).values(practice=practice, patient=EVERYBODY, run_id=run_id))
         if queried is not None:
-            _all_are_due(connection, practice)
-    elif not begun:  # a run about a few, before the one about all
+            _note_all_as_due(connection, practice)
+    elif not begun:  # a run about some patients, before the first one about all
         for some in _chunks(queried or ()):
             rows = [{"practice": practice, "patient": patient, "run_id": run_id} for patient in some]
             connection.execute(insert(connection, f).on_conflict_do_nothing(), rows)
@@ -85,11 +85,11 @@ def _first_run(connection: Connection, practice: str) -> str | None:
     return connection.execute(statement).scalar()
 
 
-def _all_are_due(connection: Connection, practice: str) -> None:
-    """Let everybody be due who is known, and whoever is only refused; who was fetched before keeps that."""
-    for known, more in ((ecw_link, ()), (ecw_reject, (ecw_reject.c.state == RejectState.OPEN,))):
-        patients = select(literal(practice), known.c.ecw_id, null()).distinct()
-        patients = patients.where(known.c.practice == practice, known.c.resource == PATIENT, *more)
+def _note_all_as_due(connection: Connection, practice: str) -> None:
+    """Note every patient that is linked or rejected as due, except those whose insurance was fetched before."""
+    for table, condition in ((ecw_link, ()), (ecw_reject, (ecw_reject.c.state == RejectState.OPEN,))):
+        patients = select(literal(practice), table.c.ecw_id, null()).distinct()
+        patients = patients.where(table.c.practice == practice, table.c.resource == PATIENT, *condition)
         statement = insert(connection, ecw_initial_sync).from_select(["practice", "patient", "run_id"], patients)
         connection.execute(statement.on_conflict_do_nothing())
 

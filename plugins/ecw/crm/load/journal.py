@@ -1,4 +1,4 @@
-"""The Integration Logs of a load: a row for every record that it inserted, updated or marked.  Names of fields only."""
+"""Write a load's Integration Logs: a row for every record inserted, updated or marked. They hold no values."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ from ecw.models import Run
 def write_pulled(connection: Connection, stage: Stage, run: Run, resource: str) -> None:
     """Add a row for every record that the load has inserted or updated, in the load's transaction."""
     s = stage.rows
-    inserted = s.c.fate == "insert"
+    inserted = s.c.action == "insert"
     columns = _of_load(connection, run, resource) | {
-        "operation": s.c.fate,
+        "operation": s.c.action,
         "crm_id": cast(s.c.crm_id, String),
         "ecw_id": s.c.ecw_id,
         "message": case((inserted, "Created in the CRM"), else_="Updated in the CRM"),
         "fields": s.c.fields,
-        "initial_sync": initial_sync.brought(connection, stage, run, resource),
+        "initial_sync": initial_sync.is_initial(connection, stage, run, resource),
     }
-    pulled = select(*columns.values()).where(s.c.fate.in_(["insert", "update"])).order_by(s.c.seq)
+    pulled = select(*columns.values()).where(s.c.action.in_(["insert", "update"])).order_by(s.c.seq)
     connection.execute(insert(ecw_journal).from_select(list(columns), pulled))
 
 
 def write_marked(connection: Connection, rows: Subquery, run: Run, resource: str) -> None:
-    """Add a row for every record, with its `ecw_id` and `crm_id`, whose row the load marks: eCW no longer has it."""
+    """Add an entry for every row that the load marks as deleted in eCW; `rows` has columns `ecw_id` and `crm_id`."""
     columns = _of_load(connection, run, resource) | {
         "operation": literal("update"),
         "crm_id": rows.c.crm_id,
@@ -61,11 +61,11 @@ def write_marked(connection: Connection, rows: Subquery, run: Run, resource: str
 def has_pulled(engine: Engine, run: Run, resource: str) -> bool:
     """Return True if a run has changed rows of a resource since it began."""
     j, r = ecw_journal.c, ecw_run.c
-    mine = (r.practice == run["practice"], r.run_id == run["run_id"], r.resource == resource)
-    began = select(r.started_at).where(*mine).scalar_subquery()  # there is an index on the time
-    its = and_(j.run_id == run["run_id"], j.resource == resource, j.direction == PULL, j.at >= began)
+    of_run = (r.practice == run["practice"], r.run_id == run["run_id"], r.resource == resource)
+    began = select(r.started_at).where(*of_run).scalar_subquery()  # there is an index on the time
+    pulled = and_(j.run_id == run["run_id"], j.resource == resource, j.direction == PULL, j.at >= began)
     with reading(engine) as connection:
-        return bool(connection.execute(select(exists().where(j.practice == run["practice"], its))).scalar())
+        return bool(connection.execute(select(exists().where(j.practice == run["practice"], pulled))).scalar())
 
 
 def _of_load(connection: Connection, run: Run, resource: str) -> dict[str, ColumnElement[Any]]:

@@ -1,4 +1,4 @@
-"""The load: a batch's rows, links, rejects, cursor and ledger row, all in one transaction or not at all."""
+"""Load a batch: its rows, links, rejects, cursor and ledger row, all in one transaction or not at all."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from ecw.crm.load.fill_stage import StagedLines, expect, fill
 from ecw.crm.load.merge import merge
 from ecw.crm.load.quarantine import quarantine, rejected
 from ecw.crm.load.stage import REFUSED, Read, Stage, drop_stage, open_stage
-from ecw.crm.load.write_links import tell_links
+from ecw.crm.load.write_links import update_unchanged_links
 from ecw.crm.state import cursors, last_checked, runs
 from ecw.errors import EcwError
 from ecw.models import Batch, Counts, Run
 
-NAMED = 5  # ids in a line of the log
+SHOWN = 5  # ids in a line of the log
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """What a load gets: the staged lines of one resource of a run, and what they are a part of.
+    """The input of a load: the staged lines of one resource of a run.
 
     `newer` are the unchanged records whose version is newer than that of their link. `moves_cursor` is false for a run
-    that saw only a part of its window. `coming` are the records, as (resource, eCW id), that the run would have loaded
-    before, so that nothing waits for them in a dry run. `source` is the staged file that holds the batch's records;
-    `queried` are the patients that eCW was asked about one by one, where it was.
+    that fetched only a part of its window. `coming` are the records, as (resource, eCW id), that a dry run would have
+    loaded before this resource, so that no row is deferred for them. `source` is the staged file that holds the batch's
+    records. `queried` are the patients whose records were queried one by one; None if the extraction did not do so.
     """
 
     run: Run
@@ -56,21 +56,21 @@ class LoadRequest:
 
 
 def load_rows(engine: Engine, request: LoadRequest) -> Counts:
-    """Load the staged rows and rejects of a batch into the CRM; return the resource's numbers of this run.
+    """Load the staged rows and rejects of a batch into the CRM; return the resource's counts of this run.
 
-    The link of a record that is unchanged in a newer version gets that version, so that nothing in between is loaded
-    later. Where a link was changed since the map step, the cursor stays, so that the next run looks again.
+    If a record is unchanged in a newer version, its link gets that version, so that no version in between is loaded
+    later. If a link was changed since the map step, the cursor stays, so that the next run fetches the record again.
 
-    Rows that had waited for another record which is here now are loaded with the batch, and count as fetched. A value
-    that its column cannot hold makes its record a reject. The same batch loaded again changes nothing and returns what
-    the first time returned. A dry run finds the numbers by doing everything, and takes it back.
+    Deferred rows whose missing record is linked now are loaded with the batch, and count as fetched. A record with a
+    value that its column cannot hold becomes a reject. To load the same batch again changes nothing and returns the
+    counts of the first time. A dry run does everything, returns the counts, and rolls back.
 
     Raises CrmSchemaError (the mapping does not fit the table, the database refused a row), DatabaseUnavailable, and
-    CountMismatch (records that are neither rows, nor unchanged, nor among the rejects); nothing is written then.
+    CountMismatch (records that are neither rows, nor unchanged, nor rejects); nothing is written then.
     """
     began = time.monotonic()
     with working(f"The load of {request.resource}"), engine.connect() as connection:
-        # Filling a temporary table needs no write lock, so this transaction only reads as far as SQLite knows.
+        # To fill a temporary table needs no write lock, so this transaction begins as one that only reads.
         connection.execution_options(crm_read=True)
         try:
             with connection.begin():
@@ -83,16 +83,16 @@ def load_rows(engine: Engine, request: LoadRequest) -> Counts:
                     loaded = _load(connection, stage, target, request, began)
                     _note_queried(connection, request)
                     return loaded
-                found = _merge(connection, stage, target, request)
+                outcome = _merge(connection, stage, target, request)
                 transaction.rollback()
             with connection.begin():
-                return _record(connection, request, found.loaded(began, state=runs.DRY))
+                return _record(connection, request, outcome.loaded(began, state=runs.DRY))
         finally:
             _tidy(connection)
 
 
 def _staged(connection: Connection, target: BusinessTable, request: LoadRequest) -> Stage:
-    """Return a stage that holds the batch, and the rows that have waited for a record which is here now."""
+    """Return a stage that holds the batch and the deferred rows that can be loaded now."""
     stage = open_stage(connection, target, request.source)
     stage.read = Read.of(request.batch)
     if request.dry_run:
@@ -103,54 +103,54 @@ def _staged(connection: Connection, target: BusinessTable, request: LoadRequest)
 
 
 def _note_queried(connection: Connection, request: LoadRequest) -> None:
-    """Note which patients eCW was asked about one by one."""
+    """Note which patients' records were queried one by one."""
     run, resource = request.run, request.resource
     queried = None if request.queried is None else list(request.queried)
     if resource == initial_sync.RESOURCE:
         about_all = request.moves_cursor and run["run_type"] != "backfill"
-        initial_sync.looked(connection, run, queried, about_all=about_all)
+        initial_sync.note_queried(connection, run, queried, about_all=about_all)
     last_checked.note(connection, run, resource, queried or ())
 
 
 def _load(connection: Connection, stage: Stage, target: BusinessTable, request: LoadRequest, began: float) -> Counts:
     run, batch, resource = request.run, request.batch, request.resource
-    # With the counts: two batches without a line differ only in them.
+    # The counts are part of it: two batches without a line differ only in them.
     counts = (batch["fetched"], batch["rejected"], batch["unchanged"])
     fingerprint = "/".join(str(part) for part in (stage.fingerprint, *counts))
     before = runs.row(connection, run, resource)
     if before is not None and before["fingerprint"] == fingerprint:
-        # This very batch is in the CRM: the task was killed, or its answer was lost, after the commit.
+        # This batch is loaded already: the task was killed, or its result was lost, after the commit.
         runs.loaded_already(connection, run, resource)
         return runs.numbers_of(before)
-    found = _merge(connection, stage, target, request)
-    if request.moves_cursor and not found.overtaken:
+    outcome = _merge(connection, stage, target, request)
+    if request.moves_cursor and not outcome.overtaken:
         cursors.move(connection, run, resource)
-    return _record(connection, request, found.loaded(began, fingerprint))
+    return _record(connection, request, outcome.loaded(began, fingerprint))
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Outcome:
     numbers: Counts
     notes: runs.Notes
     mapping_version: str
-    overtaken: int  # links that another run changed since the map step counted their records unchanged
+    overtaken: int  # links that another run changed since the map step counted their records as unchanged
 
     def loaded(self, began: float, fingerprint: str | None = None, state: str = runs.LOADED) -> runs.Loaded:
-        """Return it for the ledger; `began` is a time of time.monotonic()."""
+        """Return the entry for the ledger; `began` is a time of time.monotonic()."""
         seconds = time.monotonic() - began
         return runs.Loaded(self.numbers, self.notes, self.mapping_version, seconds, fingerprint, state)
 
 
-def _merge(connection: Connection, stage: Stage, target: BusinessTable, request: LoadRequest) -> _Found:
+def _merge(connection: Connection, stage: Stage, target: BusinessTable, request: LoadRequest) -> _Outcome:
     run, batch, resource = request.run, request.batch, request.resource
-    refused = rejected(connection, stage)
-    overtaken = tell_links(connection, stage, run, resource, target.mapped.version)
+    rejected_before = rejected(connection, stage)
+    overtaken = update_unchanged_links(connection, stage, run, resource, target.mapped.version)
     merged = merge(connection, stage, target, run, resource)
     quarantine(connection, stage, run, resource)
     numbers = Counts(
         fetched=batch["fetched"] + stage.deferred_loaded,
-        # As the quarantine has it, not as the batch says: one without a reason there would be lost in silence.
-        rejected=refused + stage.unfit + merged.counts["deferred"] + merged.counts[REFUSED],
+        # Counted in the quarantine, not taken from the batch: a reject without a reason there would be lost silently.
+        rejected=rejected_before + stage.unfit + merged.counts["deferred"] + merged.counts[REFUSED],
         inserted=merged.counts["inserted"],
         updated=merged.counts["updated"],
         unchanged=batch["unchanged"] + merged.counts["unchanged"],
@@ -160,14 +160,14 @@ def _merge(connection: Connection, stage: Stage, target: BusinessTable, request:
     for name, count in merged.rewritten.items():
         log.warning(
             "%s: the CRM's table %s holds another value in %s than was written, in %d rows: a trigger of the CRM may "
-            "have changed it. What the table holds counts as agreed, and is not pushed.",
+            "have changed it. The table's value becomes the merge base, and is not pushed.",
             *(resource, target.mapped.table, name, count),
         )
     if merged.still_stale:
         log.warning(
-            "%s: %d records came in an older version than the CRM has in an earlier run, too (%s). Next (data "
-            "engineer): pull them by their ids, which always holds.",
-            *(resource, len(merged.still_stale), ", ".join(merged.still_stale[:NAMED])),
+            "%s: %d records came in an older version than the CRM has, in this run and in an earlier one (%s). Next "
+            "(data engineer): pull them by their ids; that loads eCW's present version, whatever its age.",
+            *(resource, len(merged.still_stale), ", ".join(merged.still_stale[:SHOWN])),
         )
     notes = runs.Notes(
         **merge_counts,
@@ -177,7 +177,7 @@ def _merge(connection: Connection, stage: Stage, target: BusinessTable, request:
         still_stale=len(merged.still_stale),
         rewritten=rewritten or None,
     )
-    return _Found(numbers, notes, target.mapped.version, overtaken)
+    return _Outcome(numbers, notes, target.mapped.version, overtaken)
 
 
 def _record(connection: Connection, request: LoadRequest, loaded: runs.Loaded) -> Counts:
@@ -186,12 +186,12 @@ def _record(connection: Connection, request: LoadRequest, loaded: runs.Loaded) -
 
 
 def one_at_a_time(connection: Connection, practice: str, resource: str) -> None:
-    """Let loads of the same resource wait for each other: backfill runs go side by side.  On SQLite all writers do."""
+    """Let loads of the same resource wait for each other: backfill runs are parallel. On SQLite all writers wait."""
     exclusive(connection, f"ecw load {practice} {resource}")
 
 
 def _tidy(connection: Connection) -> None:
-    """Drop the temporary tables before the connection goes back to the pool; a broken one is thrown away."""
+    """Drop the temporary tables before the connection goes back to the pool; invalidate it if that fails."""
     try:
         connection.execution_options(crm_read=True)
         with connection.begin():

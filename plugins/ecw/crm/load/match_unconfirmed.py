@@ -1,4 +1,4 @@
-"""Patients that a push created in eCW without hearing of it: a pull that finds one must not make a second row of it."""
+"""Patients whose create got no answer from eCW: a pull that fetches one must not insert a second row for it."""
 
 from __future__ import annotations
 
@@ -21,53 +21,55 @@ from ecw.models import Run
 from ecw.three_way_merge import MergeBase
 
 SENDING, UNKNOWN, DONE, HELD = IntentState.SENDING, IntentState.UNKNOWN, IntentState.DONE, IntentState.HELD
-OPEN = (SENDING, UNKNOWN)  # its outcome is not known
+OPEN = (SENDING, UNKNOWN)  # the outcome in eCW is not known
 
 UNCONFIRMED_RULE = "unconfirmed create"  # of the reject
 UNCONFIRMED = (
-    "it may be the patient that a push has sent without hearing what happened to it; next: the next push finds out; "
-    "where it holds the patient, `ecw matches list` shows whom to choose from, and the next pull loads the record."
+    "it may be a patient that a push sent without getting an answer; next: the next push searches eCW for the patient. "
+    "If that push holds the patient, choose one of the candidates of `ecw matches list`. The next pull loads the "
+    "record."
 )
 
 
 def adopt_created(connection: Connection, stage: Stage, own: Rows, run: Run, resource: str) -> None:
-    """Give new rows to the CRM's rows that they were made from, where a create whose outcome is not known was of the
-    same person for certain (ecw.identity.compare), and one row only can be it.
+    """Link a new record to the CRM's row that it was created from.
 
-    What was sent is agreed on then, so that the merge takes it for no change; and the intent is done.  Those that may
-    be the person are rejected until the push has found out: in the CRM they would be there twice.
+    That is done if a create without a known outcome sent the same person for certain (ecw.identity.compare), and only
+    one new record can be that person. The values that were sent become the merge base, so that the merge counts them
+    as no change; and the intent is done. Records that may be the person are rejected until a push has searched for the
+    patient: loaded now, the person could have two rows in the CRM.
     """
     waiting: set[int] = set()
     target = own.target
     i = ecw_intent.c
-    mine = {"practice": run["practice"], "resource": resource, "operation": "create"}
+    creates = {"practice": run["practice"], "resource": resource, "operation": "create"}
     link = ecw_link.c
     linked = exists().where(link.resource == resource, link.crm_id == i.crm_id)  # a row has one link
-    opened = select(i.crm_id, i.sent).filter_by(**mine).where(i.state.in_(OPEN), i.sent.is_not(None), ~linked)
-    for crm_id, sent in connection.execute(opened).all() if target.mapped.born else ():
+    unconfirmed = select(i.crm_id, i.sent).filter_by(**creates).where(i.state.in_(OPEN), i.sent.is_not(None), ~linked)
+    for crm_id, sent in connection.execute(unconfirmed).all() if target.mapped.born else ():
         values: dict[str, Any] = orjson.loads(sent)
-        found = _found(connection, stage, own, crm_id, values)
-        if len(found) != 1 or found[0][3] != Verdict.SAME:
-            waiting |= {seq for seq, *_ in found}  # the push searches, and holds it for a person
+        candidates = _candidates(connection, stage, own, crm_id, values)
+        if len(candidates) != 1 or candidates[0][3] != Verdict.SAME:
+            waiting |= {seq for seq, *_ in candidates}  # the push searches, and holds the patient for a person
             continue
-        [(seq, ecw_id, key, _)] = found
+        [(seq, ecw_id, key, _)] = candidates
         s = stage.rows
-        connection.execute(update(s).where(s.c.seq == seq).values(crm_id=key, fate="update", adopted=False))
+        connection.execute(update(s).where(s.c.seq == seq).values(crm_id=key, action="update", adopted=False))
         merge_base.write(connection, run["practice"], resource, ecw_id, MergeBase(crm=values, sent=values))
         connection.execute(
             update(ecw_intent)
-            .filter_by(**mine, crm_id=crm_id)
+            .filter_by(**creates, crm_id=crm_id)
             .values(state=DONE, ecw_id=ecw_id, settled_at=datetime.now(UTC))
         )
     refuse(connection, stage, dict.fromkeys(waiting, UNCONFIRMED), UNCONFIRMED_RULE)
 
 
-def _found(
+def _candidates(
     connection: Connection, stage: Stage, own: Rows, crm_id: str, sent: Mapping[str, Any]
 ) -> list[tuple[int, str, Any, Verdict]]:
-    """Return the new rows that may be the person that was sent: number, eCW id, the key of the CRM's row, how sure.
+    """Return the new records that may be the person that was sent: (seq, eCW id, key of the CRM's row, verdict).
 
-    None where that row has an eCW id already.
+    Returns none if the CRM's row has an eCW id already.
     """
     target = own.target
     key = target.key_of(crm_id)
@@ -77,18 +79,18 @@ def _found(
     if born is None or not person.is_known:
         return []
     try:
-        day = target.converters[born](sent[born])
+        birth_date = target.converters[born](sent[born])
     except (KeyError, Unfit):
         return []
-    s, held = stage.rows, target.columns[target.mapped.key]
-    mine = and_(cast(target.key, ecw_intent.c.crm_id.type) == crm_id, held.is_(None), own.mine)
+    s, ecw_id_column = stage.rows, target.columns[target.mapped.key]
+    row_without_id = and_(cast(target.key, ecw_intent.c.crm_id.type) == crm_id, ecw_id_column.is_(None), own.mine)
     rows = connection.execute(
         select(s.c.seq, s.c.ecw_id, target.key, s.c.agreed_emr)
-        .select_from(s.join(target.table, mine))
-        .where(s.c.fate.is_(None), stage.values[born] == day)
+        .select_from(s.join(target.table, row_without_id))
+        .where(s.c.action.is_(None), stage.values[born] == birth_date)
     )
-    found = [
+    compared = [
         (seq, ecw_id, key, compare(person, target.mapped.person(orjson.loads(emr))).verdict)
         for seq, ecw_id, key, emr in rows
     ]
-    return [one for one in found if one[3] != Verdict.DIFFERENT]
+    return [each for each in compared if each[3] != Verdict.DIFFERENT]

@@ -1,4 +1,4 @@
-"""Which records the CRM has where an extraction has just looked: what did not come may be gone from eCW."""
+"""The linked rows in the range that an extraction covered: a record that eCW did not return may be deleted there."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ecw.crm.db.enums import DELETED
 from ecw.crm.db.tables import ecw_link
 
 _CHUNK = 5_000  # rows fetched at a time
-_ASKED = 1_000  # values in one statement: SQLite and PostgreSQL both take that many
+_IDS_PER_STATEMENT = 1_000  # SQLite and PostgreSQL both take that many parameters
 
 
 @dataclass(frozen=True, slots=True)
 class LinkedRows:
-    """The rows of a business table that are linked to records of a resource; those gone from eCW are left out."""
+    """The rows of a business table that are linked to records of a resource, except records deleted in eCW."""
 
     engine: Engine
     practice: str
@@ -29,23 +29,23 @@ class LinkedRows:
     def between(self, column: str, start: datetime, end: datetime) -> Iterator[str]:
         """Yield the eCW ids of the rows whose time in `column` is in the half-open span, the earliest first.
 
-        None where that column holds no times with an hour.
+        Yields none if that column does not hold dates with times.
         """
         with reading(self.engine) as connection:
             target = find(connection, self.mapped)
-            held = target.columns[column]
-            if not isinstance(held.type, DateTime):
+            times = target.columns[column]
+            if not isinstance(times.type, DateTime):
                 return
             fit = target.converters[column]
-            inside = (held >= fit(start.isoformat()), held < fit(end.isoformat()))
-            yield from _ids(connection, self._linked(target, *inside).order_by(held, ecw_link.c.ecw_id))
+            inside = (times >= fit(start.isoformat()), times < fit(end.isoformat()))
+            yield from _ids(connection, self._linked(target, *inside).order_by(times, ecw_link.c.ecw_id))
 
     def referring(self, column: str, references: Sequence[str]) -> Iterator[str]:
         """Yield the eCW ids of the rows whose `column` holds one of the references (`Patient/<eCW id>`)."""
         with reading(self.engine) as connection:
             target = find(connection, self.mapped)
-            for at in range(0, len(references), _ASKED):
-                named = target.columns[column].in_(references[at : at + _ASKED])
+            for at in range(0, len(references), _IDS_PER_STATEMENT):
+                named = target.columns[column].in_(references[at : at + _IDS_PER_STATEMENT])
                 yield from _ids(connection, self._linked(target, named).order_by(ecw_link.c.ecw_id))
 
     def _linked(self, target: BusinessTable, *where: ColumnElement[bool]) -> Select[str]:
@@ -63,7 +63,7 @@ class LinkedRows:
 
 
 def beginnings(engine: Engine, mapped: Mapped, names: Sequence[str]) -> Iterator[str]:
-    """Yield the characters with which the values of these columns begin, of all rows of the CRM."""
+    """Yield the first characters of the values in these columns, each once a column, over all rows of the CRM."""
     with reading(engine) as connection:
         target = find(connection, mapped)
         for name in names:

@@ -1,4 +1,4 @@
-"""The quarantine: which records may not enter, why, and since when; a reason that no longer holds is resolved."""
+"""The quarantine: which records are rejected, why, and since when; a reason that no longer holds is resolved."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from ecw.models import Run
 from ecw.resources import RESOURCES
 
 OPEN, DISMISSED, RESOLVED = RejectState.OPEN, RejectState.DISMISSED, RejectState.RESOLVED
-HOLDS = (OPEN, DISMISSED)  # the record is refused now, whether or not a person still has to do something
+HOLDS = (OPEN, DISMISSED)  # the reason still holds: the record is rejected, also if a person dismissed it
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Which of the open rejects are meant; what is empty chooses nothing out."""
+    """A filter of the open rejects; an empty field does not filter."""
 
     resources: tuple[str, ...] = ()
     rule: str = ""
@@ -48,7 +48,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """One reason why a record may not enter, and the staged file that holds the record, where that is known."""
+    """One reason why a record is rejected, and the staged file that holds the record, if it is known."""
 
     ecw_id: str
     step: str
@@ -58,20 +58,20 @@ class Reject:
 
 
 def counted(engine: Engine, practice: str, wanted: Chosen) -> dict[str, int]:
-    """Return how many records of each resource have an open reject among the wanted ones, in the order of resources.py.
+    """Return how many records of each resource have an open reject that the filter matches, in resources.py's order.
 
-    Raises ConfigurationError where something was asked for that no open reject has.
+    Raises ConfigurationError if the rule, the run or the ids of the filter match no open reject.
     """
     r = ecw_reject
     with reading(engine) as connection:
-        for name, asked, column in (("rule", wanted.rule, r.c.rule), ("run", wanted.run, r.c.last_run)):
-            there = set(connection.scalars(select(column).where(*_open_ones(practice)).distinct()))
+        for name, value, column in (("rule", wanted.rule, r.c.rule), ("run", wanted.run, r.c.last_run)):
+            values = set(connection.scalars(select(column).where(*_open_ones(practice)).distinct()))
             if name == "run":
-                there |= set(connection.scalars(select(r.c.first_run).where(*_open_ones(practice)).distinct()))
-            if asked and asked not in there:
+                values |= set(connection.scalars(select(r.c.first_run).where(*_open_ones(practice)).distinct()))
+            if value and value not in values:
                 raise ConfigurationError(
-                    f"No open reject of the practice {practice} has the {name} {asked!r}.",
-                    next_step=f"use one of: {', '.join(sorted(there)) or 'there is no open reject at all'}.",
+                    f"No open reject of the practice {practice} has the {name} {value!r}.",
+                    next_step=f"use one of: {', '.join(sorted(values)) or 'there is no open reject at all'}.",
                 )
         statement = select(r.c.resource, func.count(r.c.ecw_id.distinct())).where(*_wanted(practice, wanted))
         found = {name: int(count) for name, count in connection.execute(statement.group_by(r.c.resource))}
@@ -84,7 +84,7 @@ def counted(engine: Engine, practice: str, wanted: Chosen) -> dict[str, int]:
 
 
 def chosen(engine: Engine, practice: str, resource: str, wanted: Chosen) -> list[Reject]:
-    """Return the open rejects of a resource among the wanted ones."""
+    """Return the open rejects of a resource that the filter matches."""
     r = ecw_reject
     columns = (r.c.ecw_id, r.c.step, r.c.rule, r.c.batch, r.c.last_run)
     statement = select(*columns).where(*_wanted(practice, wanted), r.c.resource == resource)
@@ -110,13 +110,14 @@ def _open_ones(practice: str) -> tuple[ColumnElement[bool], ...]:
 
 
 def quarantine(connection: Connection, stage: Stage, run: Run, resource: str) -> None:
-    """Open the batch's rejects and resolve those that it makes void, inside the load's transaction, after the merge.
+    """Open the batch's rejects and resolve those that it makes void,
+    inside the load's transaction, after the merge.
 
-    A reason is void when the record has been accepted since, or is refused now for other reasons. A version older than
-    the one in question settles nothing, and a refused version older than the one in the CRM is resolved at once.
+    A reason is void if the record has been accepted since, or is rejected now for other reasons. An older version of
+    the record resolves nothing, and a rejected version that is older than the one in the CRM is resolved at once.
     """
     r, s = ecw_reject, stage.rows
-    accepted = exists().where(s.c.ecw_id == r.c.ecw_id, s.c.fate.in_(SETTLED), _not_older(stage, s.c.source_version))
+    accepted = exists().where(s.c.ecw_id == r.c.ecw_id, s.c.action.in_(SETTLED), _not_older(stage, s.c.source_version))
     _resolve(connection, run, resource, accepted)
     _open(connection, stage, run, resource)
     b = stage.rejects
@@ -128,15 +129,20 @@ def quarantine(connection: Connection, stage: Stage, run: Run, resource: str) ->
 
 
 def rejected(connection: Connection, stage: Stage) -> int:
-    """Return how many records the steps before the load have refused, by their reasons."""
+    """Return how many records the steps before the load have rejected."""
     b = stage.rejects
     ids: int = connection.execute(select(func.count(b.c.ecw_id.distinct())).where(b.c.step != "load")).scalar_one()
     return ids
 
 
 def _not_older(stage: Stage, version: ColumnElement[Any]) -> ColumnElement[bool]:
-    held = ecw_reject.c.source_version
-    return or_(version.is_(None), held.is_(None), version >= held, not_(stage.read.crosses(ecw_reject.c.read_at)))
+    rejected_version = ecw_reject.c.source_version
+    return or_(
+        version.is_(None),
+        rejected_version.is_(None),
+        version >= rejected_version,
+        not_(stage.read.crosses(ecw_reject.c.read_at)),
+    )
 
 
 def _resolve(connection: Connection, run: Run, resource: str, void: ColumnElement[bool]) -> None:

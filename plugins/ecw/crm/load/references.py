@@ -1,4 +1,4 @@
-"""From a reference, `Patient/<eCW id>`, to the key of the CRM's row that it means."""
+"""Resolve references (`Patient/<eCW id>`) to the keys of the CRM's rows."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ log = logging.getLogger(__name__)
 
 
 def resolve(connection: Connection, target: BusinessTable, whose: edit_times.Whose) -> None:
-    """Fill in the keys that are missing and can be known by now, of this load's rows and of earlier ones.
+    """Fill in the missing keys of the practice's linked rows, of this load and of earlier ones.
 
-    What a reference means may arrive later than the reference; its key stays empty until then.  So it does while a
-    person is asked whether the row that it means is still the same person's, and where the CRM refuses the key.
+    A key stays empty until the record that the reference names is loaded; while a person must decide whether the linked
+    row is still the same person; and if the CRM refuses the key.
     """
-    own = (
+    own_link = (
         select(ecw_link.c.crm_id)
         .where(
             ecw_link.c.practice == whose.practice,
@@ -48,27 +48,32 @@ def resolve(connection: Connection, target: BusinessTable, whose: edit_times.Who
         .limit(1)
     )
     for name, meant in target.meant.items():
-        held = target.columns[name]
-        for known in RESOURCES.values():
-            # Scalar subqueries, an index look-up for each row: as joins both databases plan them badly, SQLite for
-            # want of statistics, PostgreSQL because those of a table just filled are not there yet.
-            other = _key(whose, known, held, meant)
+        reference = target.columns[name]
+        for resource in RESOURCES.values():
+            # Scalar subqueries, one index look-up a row: both databases plan joins badly here. SQLite has no
+            # statistics, PostgreSQL none yet of a table that was just filled.
+            key = _key(whose, resource, reference, meant)
             missing = and_(
                 meant.is_(None),
-                held.startswith(f"{known.fhir_type}/"),
-                other.is_not(None),
-                own.scalar_subquery().is_not(None),
+                reference.startswith(f"{resource.fhir_type}/"),
+                key.is_not(None),
+                own_link.scalar_subquery().is_not(None),
             )
-            _write(connection, target, whose, meant, other, missing)
+            _write(connection, target, whose, meant, key, missing)
 
 
-def key_of_reference(whose: edit_times.Whose, held: ColumnElement[Any], meant: Column[Any]) -> ColumnElement[Any]:
-    """Return the key of the row that a reference means, NULL where that is not here; for the column `meant`."""
-    found = [(held.startswith(f"{known.fhir_type}/"), _key(whose, known, held, meant)) for known in RESOURCES.values()]
-    return case(*found, else_=null())
+def key_of_reference(whose: edit_times.Whose, reference: ColumnElement[Any], meant: Column[Any]) -> ColumnElement[Any]:
+    """Return the key of the row that a reference names, for the column `meant`; NULL if that record is not linked."""
+    keys = [
+        (reference.startswith(f"{resource.fhir_type}/"), _key(whose, resource, reference, meant))
+        for resource in RESOURCES.values()
+    ]
+    return case(*keys, else_=null())
 
 
-def _key(whose: edit_times.Whose, known: Resource, held: ColumnElement[Any], meant: Column[Any]) -> ScalarSelect[Any]:
+def _key(
+    whose: edit_times.Whose, resource: Resource, reference: ColumnElement[Any], meant: Column[Any]
+) -> ScalarSelect[Any]:
     i = ecw_intent.c
     in_doubt = exists().where(
         *(i.practice == ecw_link.c.practice, i.resource == ecw_link.c.resource, i.crm_id == ecw_link.c.crm_id),
@@ -78,8 +83,8 @@ def _key(whose: edit_times.Whose, known: Resource, held: ColumnElement[Any], mea
         select(cast(ecw_link.c.crm_id, meant.type))
         .where(
             ecw_link.c.practice == whose.practice,
-            ecw_link.c.resource == known.name,
-            ecw_link.c.ecw_id == func.substr(held, len(known.fhir_type) + 2),
+            ecw_link.c.resource == resource.name,
+            ecw_link.c.ecw_id == func.substr(reference, len(resource.fhir_type) + 2),
             ~in_doubt,
         )
         .scalar_subquery()
@@ -104,18 +109,20 @@ def _write(
     refused = in_parts(connection, keys, write)
     if refused:
         log.warning(
-            "The CRM's table %s takes no key in %s of %d rows: %s. They stay without. Next (data engineer): let the "
-            "column refer to the table of the mapping file.",
+            "The CRM's table %s refused the key in %s of %d rows, the first because: %s. The column stays empty there. "
+            "Next (data engineer): let its foreign key refer to the table that the mapping file names.",
             *(target.mapped.table, meant.name, len(refused), next(iter(refused.values())).reason),
         )
 
 
 def forget(connection: Connection, target: BusinessTable, whose: edit_times.Whose, reference: str) -> None:
-    """Empty the keys of the practice's rows with this reference: it means another row from now on, which `resolve`
-    finds.  Another practice may have the same eCW id."""
+    """Empty the keys of the practice's rows with this reference, because it names another row from now on.
+
+    `resolve` fills in the new key. Rows of other practices stay: they may have the same eCW id.
+    """
     link = ecw_link.c
     linked = select(link.crm_id).where(link.practice == whose.practice, link.resource == whose.resource)
-    mine = linked.where(link.crm_id == cast(target.key, link.crm_id.type)).exists()
+    own_row = linked.where(link.crm_id == cast(target.key, link.crm_id.type)).exists()
     for name, meant in target.meant.items():
-        held = target.columns[name] == reference
-        connection.execute(update(target.table).where(held, mine).values({meant.name: None}))
+        referring = target.columns[name] == reference
+        connection.execute(update(target.table).where(referring, own_row).values({meant.name: None}))

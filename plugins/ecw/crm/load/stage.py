@@ -1,7 +1,7 @@
-"""Temporary tables that hold a batch inside the database, so that the load itself is a few statements over sets.
+"""Temporary tables that hold a batch inside the database, so that the load itself is a few set-based statements.
 
-They are filled before the load's transaction begins: on SQLite a temporary table is a file of its own, so that nobody
-waits for the write lock while a million lines are read.
+They are filled before the load's transaction begins. On SQLite a temporary table is a file of its own, so other writers
+do not wait for the write lock while a million lines are read.
 """
 
 from __future__ import annotations
@@ -42,13 +42,17 @@ from ecw.models import Batch
 
 REJECT = ("seq", "ecw_id", "step", "rule", "column", "reason", "hash", "source_version", "batch")
 CHUNK = 5_000  # lines in memory at a time
-REFUSED = "refused"  # the fate of a row that the load itself sets aside
-SETTLED = ("insert", "update", "same", "locked", "stale")  # fates after which the CRM has this version, or a newer one
+REFUSED = "refused"  # the action of a row that the load itself rejects
+# Actions after which the CRM has this version of the record, or a newer one.
+SETTLED = ("insert", "update", "same", "locked", "stale")
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """From when to when eCW was asked for a batch's records; None: that is not known.  `always`: its answer holds."""
+    """When a batch's records were read from eCW: from `start` to `end`, None if not known.
+
+    `always` is true for a full pull and for a pull of single records: they are loaded whatever their versions are.
+    """
 
     start: datetime | None = None
     end: datetime | None = None
@@ -64,10 +68,10 @@ class Read:
         )
 
     def crosses(self, read_at: ColumnElement[Any]) -> ColumnElement[bool]:
-        """Return whether versions decide between this batch's answer and one that was given by `read_at`.
+        """Return the condition that this batch and a record that was read by `read_at` may have been read in parallel.
 
-        What eCW answers now is the truth, also where its version is older: a record was restored, say, or its version
-        once was too late.  Only of answers that may have crossed each other the versions say which is the later one.
+        What was read last is the truth, also if its version is older: a record may have been restored, or its earlier
+        version was wrong. Only if two reads may have overlapped do the versions decide which one is newer.
         """
         if self.always:
             return false()
@@ -78,7 +82,7 @@ class Read:
 
 @dataclass(slots=True)
 class Stage:
-    """The temporary tables of one load, and what was counted while they were filled.
+    """The temporary tables of one load, and the counts of filling them.
 
     `values` names, for each business column, the column of `rows` that holds its value. `fingerprint` is the same for
     the same batch under the same mapping. `source` is the staged file that still holds the records.
@@ -98,7 +102,7 @@ class Stage:
 
 
 def _temporary(name: str, *columns: Column[Any]) -> Table:
-    """Return a temporary table with an index on `ecw_id`, which its caller creates when the table is full."""
+    """Return a temporary table with an index on `ecw_id`; the caller creates the index when the table is filled."""
     table = Table(name, MetaData(), *columns, prefixes=["TEMPORARY"])
     Index(f"{name}_ecw_id", table.c.ecw_id)
     return table
@@ -123,7 +127,7 @@ NEWER = _temporary(
     Column("hash", String(128)),
 )
 COMING = _temporary("ecw_stage_coming", Column("resource", String(64)), Column("ecw_id", String(128)))
-# For a business table and its columns: SQLAlchemy finds the SQL that it has compiled by the tables' objects.
+# The table `ecw_stage_row` by business table and columns: SQLAlchemy caches compiled SQL by the table objects.
 _rows: WeakKeyDictionary[Table, dict[tuple[str, ...], Table]] = WeakKeyDictionary()
 
 
@@ -148,46 +152,46 @@ def _rows_of(target: BusinessTable) -> Table:
         Column("source_version", UtcTime),
         Column("hash", String(128)),
         Column("crm_id", target.key.type),
-        Column("fate", String(16)),  # duplicate, insert, update, same, stale, deferred, locked
+        Column("action", String(16)),  # duplicate, insert, update, same, stale, deferred, locked
         Column("counts_as", String(16)),  # inserted, updated, unchanged, deferred
         Column("status", String(16)),
         Column("status_reason", Text),
-        # What is agreed once the row is written: see ecw_merge_base.
+        # The merge base once the row is written: see ecw_merge_base.
         Column("agreed_emr", Text),
         Column("agreed_crm", Text),
         Column("agreed_sent", Text),
         Column("fields", Text),  # names of the columns that change
-        Column("adopted", Boolean),  # no link had the CRM's row: true: its eCW id is typed; false: a push created it
-        Column("read_earlier", Boolean),  # it has waited, and was read before the batch's records were
-        Column("unsettled", Boolean),  # the next run must look at the record again, although it is the same
+        Column("adopted", Boolean),  # not found by a link; true: by its eCW id; false: by a create without an answer
+        Column("read_earlier", Boolean),  # a deferred row that was read before the batch
+        Column("unsettled", Boolean),  # the next run must map the record again, although it is unchanged
         *(Column(f"v{number}", column.type) for number, column in enumerate(target.columns.values())),
     )
 
 
 def drop_stage(connection: Connection) -> None:
-    """Drop the temporary tables, where there are any: the connection goes back to the pool."""
+    """Drop the temporary tables, if they exist, before the connection goes back to the pool."""
     for name in ("ecw_stage_row", REJECTS.name, NEWER.name, COMING.name):
         connection.execute(DropTable(Table(name, MetaData()), if_exists=True))
 
 
-def refuse(connection: Connection, stage: Stage, found: Mapping[int, str], rule: str, column: str = "") -> None:
-    """Set rows aside in the load: they are rejects by this rule; `found` has the reasons, by the rows' numbers."""
+def refuse(connection: Connection, stage: Stage, reasons: Mapping[int, str], rule: str, column: str = "") -> None:
+    """Reject staged rows by a rule of the load; `reasons` has the reason for each row, by seq."""
     s, b = stage.rows, stage.rejects
-    for seq, reason in sorted(found.items()):
+    for seq, reason in sorted(reasons.items()):
         number = select(func.coalesce(func.max(b.c.seq), 0) + 1).scalar_subquery()
         batch = literal(stage.source) if stage.source else null()
-        said = (literal("load"), literal(rule), literal(column), literal(reason))
-        lines = select(number, s.c.ecw_id, *said, s.c.hash, s.c.source_version, batch).where(s.c.seq == seq)
+        reject = (literal("load"), literal(rule), literal(column), literal(reason))
+        lines = select(number, s.c.ecw_id, *reject, s.c.hash, s.c.source_version, batch).where(s.c.seq == seq)
         connection.execute(b.insert().from_select(list(REJECT), lines))
-        connection.execute(update(s).where(s.c.seq == seq).values(fate=REFUSED, counts_as=REFUSED, fields=None))
+        connection.execute(update(s).where(s.c.seq == seq).values(action=REFUSED, counts_as=REFUSED, fields=None))
 
 
 def differs(stage: Stage, target: BusinessTable) -> ColumnElement[bool]:
-    """Return whether a row of the CRM's table holds another value than the staged one, in any column."""
+    """Return the condition that a row of the CRM's table differs from the staged row in any column."""
     pairs = [(_exact(target.columns[name]), _exact(staged)) for name, staged in stage.values.items()]
     return or_(false(), *(held.is_distinct_from(staged) for held, staged in pairs))
 
 
 def _exact(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return a column by which values are compared letter by letter, capitals too."""
+    """Return a column cast so that values are compared case-sensitively."""
     return cast(column, Text) if isinstance(column.type, CITEXT) else column

@@ -1,8 +1,8 @@
 """The rows in which the CRM and eCW differ, merged three ways inside the load's transaction (see ecw.three_way_merge).
 
-What only eCW changed is taken, what only the CRM changed stays and waits to be pushed, and what both changed follows
-the column's rule.  The staged row becomes the row that the CRM will have.  Rows that are new, or that both sides agree
-on, do not come here: they are many, and a few statements over sets settle them.
+A column that only eCW changed is taken from eCW. A column that only the CRM changed stays, and waits to be pushed. A
+column that both changed follows its rule. The staged row becomes the row that the CRM will have. New rows, and rows
+without a difference, are not merged here: they are many, and a few set-based statements write them.
 """
 
 from __future__ import annotations
@@ -26,13 +26,16 @@ from ecw.models import Run
 from ecw.three_way_merge import MergeBase, Merged, Newer, Row, Rule, Side, Values, learn, merge
 
 CHUNK = 2_000  # rows in memory at a time
-RULE = Rule(sync="pull")  # of a column that the mapping says nothing about
+RULE = Rule(sync="pull")  # for a column without a rule in the mapping
 
 
 @dataclass(frozen=True, slots=True)
 class MergeCounts:
-    """What a load did not do, counted: rows that take no updates, columns that both sides changed, columns that only
-    the CRM changed, columns that eCW spells in its own way."""
+    """The counts of one load's merges.
+
+    `locked` are rows that take no updates; the others are columns: that both sides changed, that only the CRM changed,
+    that were sent and that eCW stores in its own spelling.
+    """
 
     locked: int = 0
     conflicts: int = 0
@@ -43,9 +46,10 @@ class MergeCounts:
 def merge_differing(
     connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str
 ) -> MergeCounts:
-    """Merge the rows with the fate `update`, and those of which more was agreed than that they are the same.
+    """Merge the rows with the action `update`, and those with `same` whose merge base is another than the staged row.
 
-    Their fate is `update` where a column of the CRM changes, `locked` where it would and must not, else `same`.
+    Afterwards the action is `update` if a column of the CRM changes, `locked` if one would change and the row takes no
+    updates, else `same`.
     """
     statement, merge_counts = _differing(connection, stage, target, run, resource), MergeCounts()
     s = stage.rows
@@ -53,13 +57,13 @@ def merge_differing(
     if not numbers:
         return merge_counts
     merging = _Merging(connection, stage, target, run, resource)
-    # The CRM's rows are locked until the load ends: what somebody writes meanwhile comes after it, and is not lost.
+    # The CRM's rows are locked until the load ends: a write of the CRM waits for it, and is not lost.
     locking = statement.with_for_update(of=target.table) if connection.dialect.name == "postgresql" else statement
     for at in range(0, len(numbers), CHUNK):
         first, *_, last = (numbers[at], *numbers[at : at + CHUNK])
         rows = connection.execute(locking.where(s.c.seq.between(first, last))).mappings().all()
         merge_counts = merging.chunk(rows, merge_counts)
-    merging.guard.write(connection, stage, run, merging.another)
+    merging.guard.write(connection, stage, run, merging.mismatches)
     return merge_counts
 
 
@@ -68,11 +72,11 @@ class _Merging:
         self.connection, self.stage, self.target, self.run, self.resource = connection, stage, target, run, resource
         names = [name for name in target.columns if name != target.mapped.key]
         self.rules = {name: target.mapped.rules.get(name, RULE) for name in names}
-        i, mine = ecw_intent.c, {"practice": run["practice"], "resource": resource, "operation": "update"}
-        unknown = select(i.crm_id, i.sent).filter_by(**mine).where(i.state.in_(OPEN), i.sent.is_not(None))
+        i, updates = ecw_intent.c, {"practice": run["practice"], "resource": resource, "operation": "update"}
+        unknown = select(i.crm_id, i.sent).filter_by(**updates).where(i.state.in_(OPEN), i.sent.is_not(None))
         self.unknown = {crm_id: orjson.loads(sent) for crm_id, sent in connection.execute(unknown)}
         self.guard = Guard(connection, target, run, resource)
-        self.another: dict[int, tuple[str, str, str]] = {}  # CRM id, eCW id and why, by the row's number
+        self.mismatches: dict[int, tuple[str, str, str]] = {}  # by seq: CRM id, eCW id, reason
         self.open = set(
             connection.scalars(
                 select(ecw_conflict.c.crm_id)
@@ -82,57 +86,60 @@ class _Merging:
         )
 
     def chunk(self, rows: Any, merge_counts: MergeCounts) -> MergeCounts:
-        """Merge some rows and write what becomes of them into the stage."""
-        merged = [one for row in rows if (one := self.row(row)) is not None]
+        """Merge some rows and write the results into the stage; return the counts with theirs added."""
+        merged = [result for row in rows if (result := self.row(row)) is not None]
         s = self.stage.rows
-        changed = [one for one, values in merged if values is not None]
+        changed = [result for result, values in merged if values is not None]
         if changed:
             staged: dict[str, Any] = {
                 column.name: bindparam(f"b_{column.name}") for column in self.stage.values.values()
             }
-            with_values = [one | values for one, values in merged if values is not None]
+            with_values = [result | values for result, values in merged if values is not None]
             self.connection.execute(_update(s, staged), with_values)
-        if unchanged := [one for one, values in merged if values is None]:
+        if unchanged := [result for result, values in merged if values is None]:
             self.connection.execute(_update(s, {}), unchanged)
         return replace(
             merge_counts,
-            locked=merge_counts.locked + sum(one["b_fate"] == "locked" for one, _ in merged),
-            conflicts=merge_counts.conflicts + sum(one["conflicts"] for one, _ in merged),
-            pending_push=merge_counts.pending_push + sum(one["pending_push"] for one, _ in merged),
-            normalized_fields=merge_counts.normalized_fields + sum(one["normalized_fields"] for one, _ in merged),
+            locked=merge_counts.locked + sum(result["b_action"] == "locked" for result, _ in merged),
+            conflicts=merge_counts.conflicts + sum(result["conflicts"] for result, _ in merged),
+            pending_push=merge_counts.pending_push + sum(result["pending_push"] for result, _ in merged),
+            normalized_fields=merge_counts.normalized_fields + sum(result["normalized_fields"] for result, _ in merged),
         )
 
     def row(self, row: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, Any] | None] | None:
-        """Merge one row; return its fate, and its values where they change; None: it may be another person's."""
+        """Merge one row; return what the stage notes of it, and its values if they change; None if it is set aside.
+
+        A row is set aside if its two sides may be two persons.
+        """
         emr: Values = dict.fromkeys(self.rules) | orjson.loads(row["agreed_emr"])
         base = MergeBase.parse(row["a_emr"], row["a_crm"], row["a_sent"])
         base = base.supposing(self.unknown.get(str(row["t__key"]), {}), emr)
         base, normalized_fields = learn(base, emr, row["ecw_id"])
         crm = {name: self._crm_value(name, row[f"t_{name}"], emr[name], base) for name in self.rules}
         crm_id = str(row["t__key"])
-        why = None if row["t__lock"] else self.guard.another_person(row, base, crm, emr)
-        if why is not None:
-            self.another[row["seq"]] = crm_id, row["ecw_id"], why
+        reason = None if row["t__lock"] else self.guard.another_person(row, base, crm, emr)
+        if reason is not None:
+            self.mismatches[row["seq"]] = crm_id, row["ecw_id"], reason
             return None
         self.guard.passed(self.connection, crm_id)
-        chosen = self._choices(crm_id, crm, emr)
-        found = merge(self.rules, base, crm, emr, newer=self._newer(row), choices=chosen)
+        choices = self._choices(crm_id, crm, emr)
+        merged = merge(self.rules, base, crm, emr, newer=self._newer(row), choices=choices)
         if row[f"t_{self.target.mapped.key}"] != row["ecw_id"]:
-            found.to_crm[self.target.mapped.key] = row["ecw_id"]  # somebody took the eCW id out of the linked row
-        fate = "same" if not found.to_crm else "locked" if row["t__lock"] else "update"
+            merged.to_crm[self.target.mapped.key] = row["ecw_id"]  # somebody removed the eCW id from the linked row
+        action = "same" if not merged.to_crm else "locked" if row["t__lock"] else "update"
         if respelled := [name for name in normalized_fields if emr[name] != row["ecw_id"]]:
             self._log(crm_id, row["ecw_id"], respelled)
-        if fate != "locked" and (found.conflicts or crm_id in self.open):
-            self._record(crm_id, row["ecw_id"], found, crm, emr)
-        written = self._written(row["seq"], fate, found) | {"normalized_fields": len(normalized_fields)}
-        return written, self._values(row, found) if fate == "update" else None
+        if action != "locked" and (merged.conflicts or crm_id in self.open):
+            self._record(crm_id, row["ecw_id"], merged, crm, emr)
+        written = self._written(row["seq"], action, merged) | {"normalized_fields": len(normalized_fields)}
+        return written, self._values(row, merged) if action == "update" else None
 
     def _newer(self, row: Mapping[Any, Any]) -> Newer:
         crm, emr = edit_times.edited(row), row["source_version"]
         return edit_times.newer(self.connection, self.target, str(row["t__key"]), crm, emr)
 
     def _crm_value(self, name: str, stored: Any, emr: Any, base: MergeBase) -> Any:
-        """Return the CRM's value as rows have it; one that the column rounded is the value that was written."""
+        """Return the CRM's value as mapped rows hold it; for one that the column rounded, the unrounded value."""
         if stored is None:
             return None
         fit = self.target.converters[name]
@@ -140,7 +147,7 @@ class _Merging:
             try:
                 if written is not None and same(stored, fit(written)):
                     return written
-            except Unfit:  # agreed on before the column became narrower
+            except Unfit:  # agreed before the column became narrower
                 continue
         return self.target.mapped.cleaned(name, plain(stored))
 
@@ -149,10 +156,10 @@ class _Merging:
             return {}
         return conflicts.choices(self.connection, self.run["practice"], self.resource, crm_id, crm, emr)
 
-    def _record(self, crm_id: str, ecw_id: str, found: Merged, crm: Row, emr: Row) -> None:
+    def _record(self, crm_id: str, ecw_id: str, merged: Merged, crm: Row, emr: Row) -> None:
         run = self.run
-        whose = (run["practice"], self.resource, crm_id, ecw_id, run["run_id"])
-        conflicts.record(self.connection, conflicts.MergedRecord(*whose, found.conflicts, crm, emr))
+        key = (run["practice"], self.resource, crm_id, ecw_id, run["run_id"])
+        conflicts.record(self.connection, conflicts.MergedRecord(*key, merged.conflicts, crm, emr))
 
     def _log(self, crm_id: str, ecw_id: str, normalized_fields: list[str]) -> None:
         journal.write(
@@ -161,7 +168,7 @@ class _Merging:
                 practice=self.run["practice"],
                 resource=self.resource,
                 run_id=self.run["run_id"],
-                direction=journal.PUSH,  # the end of one
+                direction=journal.PUSH,  # it completes a push
                 operation=journal.LEARN,
                 outcome="done",
                 message=journal.LEARNED,
@@ -171,27 +178,27 @@ class _Merging:
             ),
         )
 
-    def _written(self, seq: int, fate: str, found: Merged) -> dict[str, Any]:
-        agreed = found.pulled.texts()
+    def _written(self, seq: int, action: str, merged: Merged) -> dict[str, Any]:
+        agreed = merged.pulled.texts()
         return {
             "b_seq": seq,
-            "b_fate": fate,
+            "b_action": action,
             "b_emr": agreed["emr"],
             "b_crm": agreed["crm"],
             "b_sent": agreed["sent"],
-            "b_fields": ", ".join(sorted(found.to_crm)) or None,
-            "b_unsettled": fate == "locked" or bool(found.held),
-            "conflicts": len(found.conflicts),
-            "pending_push": len(found.to_emr) if fate != "locked" else 0,
+            "b_fields": ", ".join(sorted(merged.to_crm)) or None,
+            "b_unsettled": action == "locked" or bool(merged.held),
+            "conflicts": len(merged.conflicts),
+            "pending_push": len(merged.to_emr) if action != "locked" else 0,
         }
 
-    def _values(self, row: Mapping[Any, Any], found: Merged) -> dict[str, Any]:
-        """Return the whole row that the CRM will have: its own values, but for those that are taken from eCW."""
+    def _values(self, row: Mapping[Any, Any], merged: Merged) -> dict[str, Any]:
+        """Return the whole row that the CRM will have: its own values, except the columns taken from eCW."""
         fit, values = self.target.converters, {}
         for name, column in self.stage.values.items():
             value = row[f"t_{name}"]
-            if name in found.to_crm:
-                taken = found.to_crm[name]
+            if name in merged.to_crm:
+                taken = merged.to_crm[name]
                 value = None if taken is None else fit[name](taken)
             values[f"b_{column.name}"] = value
         return values
@@ -216,7 +223,7 @@ def _differing(connection: Connection, stage: Stage, target: BusinessTable, run:
             .outerjoin(a, agreed)
             .outerjoin(ecw_own_write, edit_times.joined(target, whose))
         )
-        .where(or_(s.c.fate == "update", and_(s.c.fate == "same", a.c.ecw_id.is_not(None), not_(as_agreed))))
+        .where(or_(s.c.action == "update", and_(s.c.action == "same", a.c.ecw_id.is_not(None), not_(as_agreed))))
     )
 
 
@@ -225,7 +232,7 @@ def _update(s: Any, values: dict[str, Any]) -> Any:
         update(s)
         .where(s.c.seq == bindparam("b_seq"))
         .values(
-            fate=bindparam("b_fate"),
+            action=bindparam("b_action"),
             agreed_emr=bindparam("b_emr"),
             agreed_crm=bindparam("b_crm"),
             agreed_sent=bindparam("b_sent"),

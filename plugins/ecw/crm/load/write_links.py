@@ -1,5 +1,4 @@
-"""What the CRM knows of its rows' records in eCW: the links, what is agreed on them, and what happened to them
-there."""
+"""Write the links, the merge bases, and the marks of records that are deleted in eCW."""
 
 from __future__ import annotations
 
@@ -33,7 +32,7 @@ from ecw.crm.load.stage import Stage
 from ecw.crm.state import edit_times
 from ecw.models import Run
 
-WRITTEN = ("insert", "update", "same")  # the fates of rows that the CRM has now as they were staged, merged
+WRITTEN = ("insert", "update", "same")  # actions after which the CRM's row is the merged staged row
 RENEWED = (
     *("crm_id", "hash", "mapping_version", "source_version", "last_seen_run", "status", "status_reason"),
     *("read_at", "stale_run"),
@@ -41,20 +40,20 @@ RENEWED = (
 
 
 def deleted(stage: Stage) -> Select[str]:
-    """Select the eCW ids of the staged records that eCW has no more."""
+    """Select the eCW ids of the staged records that are deleted in eCW."""
     return select(stage.rejects.c.ecw_id).where(stage.rejects.c.rule == DELETED)
 
 
 def write_links(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> list[str]:
-    """Write the links of the rows that are in the CRM now, and that the others were seen.
+    """Write the links of the rows that are in the CRM now; note for the rejected records that the run fetched them.
 
-    Return the eCW ids of those that came in an older version in an earlier run, too.
+    Return the eCW ids of the stale records that were stale in an earlier run, too.
     """
     _upsert_links(connection, stage, target, run, resource)
-    theirs = and_(ecw_link.c.practice == run["practice"], ecw_link.c.resource == resource)
+    of_resource = and_(ecw_link.c.practice == run["practice"], ecw_link.c.resource == resource)
     refused = ecw_link.c.ecw_id == stage.rejects.c.ecw_id
-    connection.execute(update(ecw_link).where(theirs, refused).values(last_seen_run=run["run_id"]))
-    return _mark_stale(connection, stage, theirs, run["run_id"])
+    connection.execute(update(ecw_link).where(of_resource, refused).values(last_seen_run=run["run_id"]))
+    return _mark_stale(connection, stage, of_resource, run["run_id"])
 
 
 def _upsert_links(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
@@ -70,16 +69,16 @@ def _upsert_links(connection: Connection, stage: Stage, target: BusinessTable, r
         s.c.source_version,
         read_at,
         null(),
-        case((s.c.fate == "insert", run_id), else_=null()),
-        case((s.c.fate == "update", run_id), else_=null()),
+        case((s.c.action == "insert", run_id), else_=null()),
+        case((s.c.action == "update", run_id), else_=null()),
         literal(run_id),
         s.c.status,
         s.c.status_reason,
         null(),
-    ).where(s.c.fate.in_([*WRITTEN, "locked"]))
+    ).where(s.c.action.in_([*WRITTEN, "locked"]))
     statement = insert(connection, ecw_link).from_select(ecw_link.columns.keys(), staged)
     new = statement.excluded
-    # The CRM's row was gone, and has been inserted again; or another one has been adopted.
+    # The CRM's row was deleted, and is inserted again; or another row is adopted.
     renewed = or_(new.inserted_run.is_not(None), new.crm_id != ecw_link.c.crm_id)
     connection.execute(
         statement.on_conflict_do_update(
@@ -94,11 +93,11 @@ def _upsert_links(connection: Connection, stage: Stage, target: BusinessTable, r
     )
 
 
-def _mark_stale(connection: Connection, stage: Stage, theirs: ColumnElement[bool], run_id: str) -> list[str]:
-    """Note that records came in an older version; return the eCW ids of those that did so in an earlier run, too."""
+def _mark_stale(connection: Connection, stage: Stage, of_resource: ColumnElement[bool], run_id: str) -> list[str]:
+    """Note the stale records; return the eCW ids of those that were stale in an earlier run, too."""
     s = stage.rows
-    older = and_(theirs, ecw_link.c.ecw_id == s.c.ecw_id, s.c.fate == "stale")
-    if not connection.execute(select(exists().where(s.c.fate == "stale"))).scalar():
+    older = and_(of_resource, ecw_link.c.ecw_id == s.c.ecw_id, s.c.action == "stale")
+    if not connection.execute(select(exists().where(s.c.action == "stale"))).scalar():
         return []
     still = select(ecw_link.c.ecw_id).where(older, ecw_link.c.stale_run != run_id).order_by(ecw_link.c.ecw_id)
     still_stale = list(connection.scalars(still.distinct()))
@@ -110,10 +109,10 @@ def _mark_stale(connection: Connection, stage: Stage, theirs: ColumnElement[bool
     return still_stale
 
 
-def tell_links(connection: Connection, stage: Stage, run: Run, resource: str, mapping_version: str) -> int:
-    """Give the links of unchanged records their newer versions; return how many are no longer as the map step saw them.
+def update_unchanged_links(connection: Connection, stage: Stage, run: Run, resource: str, mapping_version: str) -> int:
+    """Give the links of unchanged records their newer versions; return how many links changed since the map step.
 
-    Those are older than what eCW has, and are fetched again.
+    The rows of changed links are older than eCW's records, so the records must be fetched again.
     """
     n, link = stage.newer, ecw_link
     older = and_(
@@ -122,20 +121,20 @@ def tell_links(connection: Connection, stage: Stage, run: Run, resource: str, ma
         link.c.ecw_id == n.c.ecw_id,
         or_(link.c.source_version.is_(None), link.c.source_version < n.c.source_version),
     )
-    alike = and_(link.c.hash == n.c.hash, link.c.mapping_version == mapping_version)
+    as_mapped = and_(link.c.hash == n.c.hash, link.c.mapping_version == mapping_version)
     read_at = stage.read.end or datetime.now(UTC)
     values = {"source_version": n.c.source_version, "read_at": read_at, "stale_run": None}
-    connection.execute(update(link).where(older, alike).values(values))
-    return connection.execute(select(func.count()).select_from(n.join(link, older)).where(not_(alike))).scalar_one()
+    connection.execute(update(link).where(older, as_mapped).values(values))
+    return connection.execute(select(func.count()).select_from(n.join(link, older)).where(not_(as_mapped))).scalar_one()
 
 
 def write_agreed(connection: Connection, stage: Stage, run: Run, resource: str) -> None:
-    """Write what is agreed on the rows, where it is not what was agreed before."""
+    """Write the merge bases of the rows, if they differ from the stored ones."""
     s, a = stage.rows, ecw_merge_base
     staged = select(
         *(literal(run["practice"]), literal(resource), s.c.ecw_id),
         *(s.c.agreed_emr, s.c.agreed_crm, s.c.agreed_sent),
-    ).where(s.c.fate.in_(WRITTEN))
+    ).where(s.c.action.in_(WRITTEN))
     statement = insert(connection, a).from_select(a.columns.keys(), staged)
     new = {name: statement.excluded[name] for name in ("emr", "crm", "sent")}
     differs = or_(*(a.c[name].is_distinct_from(value) for name, value in new.items()))
@@ -145,27 +144,31 @@ def write_agreed(connection: Connection, stage: Stage, run: Run, resource: str) 
 
 
 def mark_deleted(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
-    """Mark the links of records that eCW has no more, and their rows where the table has a column for it.
+    """Mark the links of records that are deleted in eCW, and their rows if the table has a status column.
 
-    None is deleted. The journal tells of the rows: their records are rejects, and no load's row stands for them.
+    No row is deleted. The journal entries are written here, because these records are rejects without a staged row.
     """
     b, link = stage.rejects, ecw_link
-    theirs = and_(link.c.practice == run["practice"], link.c.resource == resource, link.c.ecw_id.in_(deleted(stage)))
-    why = select(b.c.reason).where(b.c.rule == DELETED, b.c.ecw_id == link.c.ecw_id).limit(1).scalar_subquery()
-    # Without a hash it is mapped again, should it come back as it was; without a version, whatever its version then.
-    nothing = {"hash": "", "source_version": None, "stale_run": None}
-    connection.execute(update(link).where(theirs).values(status=DELETED, status_reason=why, **nothing))
+    deleted_links = and_(
+        link.c.practice == run["practice"], link.c.resource == resource, link.c.ecw_id.in_(deleted(stage))
+    )
+    reason = select(b.c.reason).where(b.c.rule == DELETED, b.c.ecw_id == link.c.ecw_id).limit(1).scalar_subquery()
+    # Without a hash the record is mapped again if it returns unchanged; without a version any version is accepted then.
+    cleared = {"hash": "", "source_version": None, "stale_run": None}
+    connection.execute(update(link).where(deleted_links).values(status=DELETED, status_reason=reason, **cleared))
     column = status_column(target)
     if column is None:
         return
     crm_id, differs = cast(link.c.crm_id, target.key.type), column.is_distinct_from(DELETED)
-    of_rows = select(link.c.ecw_id, link.c.crm_id).join(target.table, target.key == crm_id).where(theirs, differs)
+    of_rows = (
+        select(link.c.ecw_id, link.c.crm_id).join(target.table, target.key == crm_id).where(deleted_links, differs)
+    )
     journal.write_marked(connection, of_rows.subquery(), run, resource)
-    marked = update(target.table).where(target.key.in_(select(crm_id).where(theirs)), differs)
+    marked = update(target.table).where(target.key.in_(select(crm_id).where(deleted_links)), differs)
     whose = edit_times.Whose(run["practice"], resource)
     edit_times.write(connection, target, whose, marked.values({column.name: DELETED}))
 
 
 def status_column(target: BusinessTable) -> Column[Any] | None:
-    """Return the column for the mark, None where there is none, or the mapping fills it."""
+    """Return the status column; None if the table has none, or the mapping fills it."""
     return None if STATUS in target.columns else target.table.columns.get(STATUS)

@@ -1,8 +1,8 @@
-"""Who of a backfill's runs takes the snapshot: one look at a resource that cannot be asked for a window.
+"""Which run of a backfill takes the snapshot: the one full fetch of a resource that has no search by date.
 
-Airflow tells a task that its run is part of a backfill and not of which one, so the runs agree through the ledger: a
-row of a backfill's run that is running or loaded is the claim, one that failed has given it back, and so has a run
-that has ended, however that came (docs/decisions/0011).
+Airflow tells a task that its run is part of a backfill, but not of which one. So the runs agree through the ledger. A
+ledger row of a backfill's run is the claim while it is running or loaded. A failed row releases the claim, and so does
+a run that has ended for any reason (docs/decisions/0011).
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from ecw.crm.db.tables import ecw_run
 from ecw.crm.state import runs
 from ecw.models import Run
 
-IDLE = timedelta(minutes=30)  # no run of any backfill for so long: what begins then is another backfill
-DEAD = timedelta(hours=6)  # a run that gave no sign for longer died on the way, and nobody said so
-BEGINNING = timedelta(minutes=15)  # one that has claimed and not begun for longer did, too: `begin` takes a minute
+IDLE = timedelta(minutes=30)  # after such a pause without any backfill run, the next run is another backfill's
+DEAD = timedelta(hours=6)  # a run without a change in the ledger for longer was killed
+BEGINNING = timedelta(minutes=15)  # so was one that claimed and did not begin for longer: `begin` takes a minute
 
 
 class Holder(NamedTuple):
-    """The run that takes the snapshot, and whether it is loaded already."""
+    """The run that takes the snapshot; `loaded` is true if the snapshot is loaded already."""
 
     run_id: str
     loaded: bool
 
 
 def claim(engine: Engine, run: Run, resources: Iterable[str], *, full: bool = False) -> dict[str, Holder]:
-    """Claim the snapshots of resources for a run of a backfill; return those that another run of it has.
+    """Claim the snapshots of resources for a run of a backfill; return those that another of its runs holds.
 
-    A snapshot serves every interval that was over when it was begun; one of which only the changes are mapped serves
-    no `full` run.
+    A snapshot serves every interval that had ended when the snapshot began. A snapshot of which only the changes are
+    mapped does not serve a `full` run.
     """
     with engine.begin() as connection:
         exclusive(connection, f"ecw snapshots {run['practice']}")
@@ -58,7 +58,7 @@ def claim(engine: Engine, run: Run, resources: Iterable[str], *, full: bool = Fa
 
 
 def unclaim(engine: Engine, run: Run, resources: Iterable[str]) -> None:
-    """Take back what a run has claimed, without a trace: it waits, and claims again when it goes on."""
+    """Delete the claims of a run that waits; it claims again when it continues."""
     claimed = [ecw_run.c.practice == run["practice"], ecw_run.c.run_id == run["run_id"]]
     claimed += [ecw_run.c.resource.in_(list(resources)), ecw_run.c.state == runs.RUNNING]
     with engine.begin() as connection:
@@ -69,23 +69,23 @@ def _holder(rows: list[RowMapping], run: Run, resource: str, now: datetime, *, f
     end = datetime.fromisoformat(run["window_end"])
     for at in range(len(rows) - 1, -1, -1):
         row = rows[at]
-        if row["resource"] != resource or row["started_at"] < end or not _holds(row, rows, now):
+        if row["resource"] != resource or row["started_at"] < end or not _is_claim(row, rows, now):
             continue
         if full and not row["mapped_all"]:
             continue
-        return Holder(row["run_id"], row["state"] == runs.LOADED) if _goes_on(rows, at, now) else None
+        return Holder(row["run_id"], row["state"] == runs.LOADED) if _is_current_backfill(rows, at, now) else None
     return None
 
 
-def _holds(row: RowMapping, rows: list[RowMapping], now: datetime) -> bool:
-    return bool(row["state"] == runs.LOADED or _alive(row, rows, now))
+def _is_claim(row: RowMapping, rows: list[RowMapping], now: datetime) -> bool:
+    return bool(row["state"] == runs.LOADED or _is_alive(row, rows, now))
 
 
-def _alive(row: RowMapping, rows: list[RowMapping], now: datetime) -> bool:
-    """Return True if a row's run is still at it; what the run does to any resource is a sign of life."""
+def _is_alive(row: RowMapping, rows: list[RowMapping], now: datetime) -> bool:
+    """Return True if a row's run is still working; a change of any of its ledger rows counts as a sign of life."""
     if row["state"] != runs.RUNNING:
         return False
-    if row["strategy"] is None:  # `begin` has not got to its end
+    if row["strategy"] is None:  # `begin` has not ended
         return bool(now - row["started_at"] < BEGINNING)
     signs = [
         sign for other in rows if other["run_id"] == row["run_id"] for sign in (other["started_at"], other["ended_at"])
@@ -93,11 +93,11 @@ def _alive(row: RowMapping, rows: list[RowMapping], now: datetime) -> bool:
     return bool(now - max(filter(None, signs)) < DEAD)
 
 
-def _goes_on(rows: list[RowMapping], at: int, now: datetime) -> bool:
-    """Return True if runs of a backfill were at work from that row until now, without a longer pause."""
+def _is_current_backfill(rows: list[RowMapping], at: int, now: datetime) -> bool:
+    """Return True if backfill runs were working from that row until now, without a pause longer than IDLE."""
     reached = rows[at]["started_at"]
     for row in rows[at:]:
         if row["started_at"] > reached + IDLE:
             return False
-        reached = max(reached, now if _alive(row, rows, now) else row["ended_at"] or row["started_at"])
+        reached = max(reached, now if _is_alive(row, rows, now) else row["ended_at"] or row["started_at"])
     return bool(now <= reached + IDLE)

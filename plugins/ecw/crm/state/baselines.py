@@ -1,4 +1,4 @@
-"""Which runs saw as much of eCW as another one, and how many records such runs usually see."""
+"""Which runs covered as much of eCW as a given one, and how many records such runs usually find."""
 
 from __future__ import annotations
 
@@ -14,54 +14,54 @@ from ecw.crm.db.tables import ecw_run
 from ecw.crm.state.runs import LOADED
 from ecw.models import Run
 
-RUNS = 5  # one bad run among so many does not become what is usual
-LEAST_RUNS = 3  # of those that see a part, to say what is usual
-# Of a part, so many say something: fewer than half of the usual does not happen by chance then.
+RUNS = 5  # with so many runs a single bad one does not change the median
+LEAST_RUNS = 3  # partial runs that a usual number needs
+# Partial runs with fewer records or patients vary too much: half of the usual number could be chance.
 LEAST_RECORDS = 20
 LEAST_PATIENTS = 50
-# Scheduled runs by these see parts of like size: a calendar of a fixed length, patients in turn (a share of them each).
+# Scheduled runs by these strategies cover parts of similar size: a calendar of a fixed length, a share of the patients.
 SCHEDULE, PER_PATIENT = ALIKE = ("schedule", "per_patient")
 
 
 class Seen(NamedTuple):
-    """What a run saw: records that eCW has, those that had waited in the CRM or are gone not counted."""
+    """How much a run found. `records` are those that eCW has, without loaded deferred rows and deleted records."""
 
     run_id: str
     records: int
-    patients_queried: int | None  # patients who were asked about one by one
+    patients_queried: int | None  # patients who were queried one by one
     full_scan: bool | None
     strategy: str | None
-    deleted_since: int = 0  # of a run that saw everything: what later runs, which were loaded, found to be gone
+    deleted_since: int = 0  # after a full scan: records that later, loaded runs found deleted
 
 
 def last(connection: Connection, practice: str, resource: str) -> Seen | None:
-    """Return the last loaded run that others can be compared with."""
-    return next(iter(_seen(connection, practice, resource, or_(_whole(), _alike(ALIKE)), 1)), None)
+    """Return the last loaded run that other runs can be compared with."""
+    return next(iter(_seen(connection, practice, resource, or_(_is_full_scan(), _is_partial(ALIKE)), 1)), None)
 
 
 def before(
     connection: Connection, practice: str, resource: str, run_id: str, *, full_scan: bool, strategy: str | None
 ) -> list[Seen]:
-    """Return the last loaded runs beside this one that saw as much: whole ones, or scheduled ones by its strategy."""
-    chosen = _whole() if full_scan else _alike([strategy] if strategy else [])
+    """Return the last comparable, loaded runs except this one: full scans, or scheduled ones by its strategy."""
+    chosen = _is_full_scan() if full_scan else _is_partial([strategy] if strategy else [])
     return _seen(connection, practice, resource, chosen & (ecw_run.c.run_id != run_id), RUNS)
 
 
 def last_whole(engine: Engine, run: Run, resource: str, strategy: str) -> datetime | None:
-    """Return the end of the window of the last loaded run beside this one that saw everything by a strategy."""
+    """Return the end of the window of the last loaded full scan by a strategy, except this run."""
     r = ecw_run
     statement = select(func.max(r.c.window_end)).where(
         *(r.c.practice == run["practice"], r.c.resource == resource, r.c.run_id != run["run_id"]),
-        *(r.c.state == LOADED, r.c.run_type != "backfill", r.c.strategy == strategy, _whole()),
+        *(r.c.state == LOADED, r.c.run_type != "backfill", r.c.strategy == strategy, _is_full_scan()),
     )
     with reading(engine) as connection:
         return connection.execute(statement).scalar()
 
 
 def number(runs: Sequence[Seen], patients_queried: int | None, *, full_scan: bool) -> int | None:
-    """Return how many records such runs usually see, None where they are too few to say so.
+    """Return how many records such runs usually find: the median, None if there are too few runs or records.
 
-    `asked` is of the run that is compared: the others' records are taken by the patient.
+    `patients_queried` is the number of the run that is compared: the other runs' records are scaled to it.
     """
     if full_scan:
         return median_high(seen.records for seen in runs) if runs else None
@@ -75,12 +75,12 @@ def number(runs: Sequence[Seen], patients_queried: int | None, *, full_scan: boo
     return usual if usual >= LEAST_RECORDS else None
 
 
-def _whole() -> ColumnElement[bool]:
+def _is_full_scan() -> ColumnElement[bool]:
     return ecw_run.c.full_scan.is_(True)
 
 
-def _alike(strategies: Sequence[str]) -> ColumnElement[bool]:
-    """Choose scheduled runs that see a part; the first one looks further back, and at whom it chooses."""
+def _is_partial(strategies: Sequence[str]) -> ColumnElement[bool]:
+    """Return the condition of the scheduled partial runs, except the first, which has no window start."""
     r = ecw_run
     return (
         r.c.strategy.in_(strategies)

@@ -1,6 +1,6 @@
-"""Columns that both sides changed: who won, or that a person must choose.  Pull and push record them alike.
+"""Record the conflicts: columns that both sides changed, with the winner, or open for a person. Pull and push share it.
 
-The values stay in this table of the CRM's database: the one that lost can be looked up, nowhere else.
+Both values stay in this table of the CRM's database. The value that lost is kept nowhere else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class MergedRecord:
-    """One record as a merge has left it: whose it is, the winner of each column that both sides changed, both rows."""
+    """The result of merging one record: its key, the winner of each column that both sides changed, and both rows."""
 
     practice: str
     resource: str
@@ -37,42 +37,43 @@ class MergedRecord:
     emr: Row
 
 
-def record(connection: Connection, found: MergedRecord, *, done: bool = True) -> None:
-    """Write down the conflicts of one merge, in the caller's transaction; an open one that is none any more is settled.
+def record(connection: Connection, merged: MergedRecord, *, done: bool = True) -> None:
+    """Write the conflicts of one merge, in the caller's transaction; settle the open ones that are no longer conflicts.
 
-    A person's choice stays as long as both values do. Before the merge is `done`, eCW's value is kept, which is gone
-    afterwards; what a person has chosen stays open: the choice would be lost if it came to nothing.
+    A person's choice stays as long as both values stay. `done` is false before the merged values are sent: eCW's value
+    is recorded then, because it is overwritten afterwards. A conflict with a choice stays open until the merge is
+    done, so that the choice is not lost if the push fails.
     """
     c = ecw_conflict.c
-    whose = {"practice": found.practice, "resource": found.resource, "crm_id": found.crm_id}
-    before = {row["column"]: row for row in connection.execute(select(ecw_conflict).filter_by(**whose)).mappings()}
-    over = [name for name, row in before.items() if row["state"] == OPEN and name not in found.conflicts]
-    if over and done:
-        connection.execute(update(ecw_conflict).filter_by(**whose).where(c.column.in_(over)).values(state=SETTLED))
-    for name, winner in found.conflicts.items():
+    of_row = {"practice": merged.practice, "resource": merged.resource, "crm_id": merged.crm_id}
+    before = {row["column"]: row for row in connection.execute(select(ecw_conflict).filter_by(**of_row)).mappings()}
+    resolved = [name for name, row in before.items() if row["state"] == OPEN and name not in merged.conflicts]
+    if resolved and done:
+        connection.execute(update(ecw_conflict).filter_by(**of_row).where(c.column.in_(resolved)).values(state=SETTLED))
+    for name, winner in merged.conflicts.items():
         old = before.get(name)
-        values = {"crm_value": text(found.crm.get(name)), "emr_value": text(found.emr.get(name))}
+        values = {"crm_value": text(merged.crm.get(name)), "emr_value": text(merged.emr.get(name))}
         same = old is not None and all(old[key] == value for key, value in values.items())
         if old and same and old["state"] == OPEN and old["choice"] and not done:
             continue
         upsert(
             connection,
             ecw_conflict,
-            whose | {"column": name},
+            of_row | {"column": name},
             values
             | {
-                "ecw_id": found.ecw_id,
+                "ecw_id": merged.ecw_id,
                 "state": OPEN if winner is None else SETTLED,
                 "winner": winner,
                 "choice": old["choice"] if old and same else None,
-                "first_run": old["first_run"] if old and same else found.run_id,
-                "last_run": found.run_id,
+                "first_run": old["first_run"] if old and same else merged.run_id,
+                "last_run": merged.run_id,
             },
         )
 
 
 def choices(connection: Connection, practice: str, resource: str, crm_id: str, crm: Row, emr: Row) -> dict[str, Side]:
-    """Return a person's choices by column, those that were made for these very values."""
+    """Return a person's choices by column, as far as both values are still those that the person saw."""
     statement = select(ecw_conflict).filter_by(practice=practice, resource=resource, crm_id=crm_id, state=OPEN)
     return {
         row["column"]: row["choice"]
@@ -92,13 +93,13 @@ class Field:
 
 
 def choose(engine: Engine, conflict: Field, side: Side, by: str) -> bool:
-    """Note a person's choice for an open conflict; return False where it is not open.  The journal says who chose."""
-    which = asdict(conflict) | {"state": OPEN}
+    """Note a person's choice for an open conflict, and journal who chose; return False if it is not open."""
+    key = asdict(conflict) | {"state": OPEN}
     with engine.begin() as connection:
-        found = connection.execute(select(ecw_conflict).filter_by(**which)).mappings().one_or_none()
+        found = connection.execute(select(ecw_conflict).filter_by(**key)).mappings().one_or_none()
         if found is None:
             return False
-        connection.execute(update(ecw_conflict).filter_by(**which).values(choice=side))
+        connection.execute(update(ecw_conflict).filter_by(**key).values(choice=side))
         names = (conflict.column,)
         chosen = Choice("conflict", by, found["choice"], side, conflict.crm_id, found["ecw_id"], names)
         decided(connection, conflict.practice, conflict.resource, chosen)
@@ -106,7 +107,7 @@ def choose(engine: Engine, conflict: Field, side: Side, by: str) -> bool:
 
 
 def open_ones(engine: Engine, practice: str) -> list[dict[str, Any]]:
-    """Return the conflicts of a practice that wait for a person, or for their choice to be done."""
+    """Return the open conflicts of a practice: they wait for a person, or for a choice to be applied."""
     c = ecw_conflict.c
     statement = select(ecw_conflict).filter_by(practice=practice, state=OPEN)
     with reading(engine) as connection:
@@ -124,5 +125,5 @@ def waiting(connection: Connection, practice: str, resource: str) -> dict[str, d
 
 
 def text(value: Any) -> str:
-    """Return a value as the table keeps it."""
+    """Return a value as the JSON text that the table holds."""
     return orjson.dumps(value).decode()

@@ -1,4 +1,4 @@
-"""How far the live runs of a resource have come."""
+"""The cursors: the time up to which the live runs have loaded a resource."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ecw.models import Run
 
 
 def get(engine: Engine, practice: str, resource: str) -> datetime | None:
-    """Return the end of what was loaded without a gap, None before the first load."""
+    """Return the time up to which everything is loaded without a gap, None before the first load."""
     with reading(engine) as connection:
         return _position(connection, practice, resource)
 
@@ -22,8 +22,8 @@ def move(connection: Connection, run: Run, resource: str) -> None:
     """Move the cursor to the end of the run's window, inside the load's transaction.
 
     Never backwards, never for a backfill run, and never over a gap: a run that begins after the cursor covers its own
-    window and leaves the rest to the next scheduled run. Without a cursor a scheduled run sets it wherever it begins
-    (that is how far it had to look back), any other only when its window has no lower bound.
+    window and leaves the rest to the next scheduled run. Without a cursor a scheduled run always sets it, because its
+    window begins at the configured look-back; any other run sets it only if its window has no lower bound.
     """
     start, end = run["window_start"], datetime.fromisoformat(run["window_end"])
     position = _position(connection, run["practice"], resource)

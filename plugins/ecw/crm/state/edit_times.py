@@ -1,11 +1,11 @@
-"""When the CRM itself last changed a row, or a field of it: what the rule `newest` compares with eCW's version.
+"""When the CRM itself last changed a row, or a field of it: the rule `newest` compares that time with eCW's version.
 
-Whoever writes the row sets the CRM's `updated_at`, we too: a trigger sees no difference.  So each of our writes notes,
-in the same transaction, the time that it left behind and the CRM's own time from before it.  As long as the row still
-has the first, the second is when the CRM changed it.
+Every write of a row sets the CRM's `updated_at`, also the project's own: a trigger cannot tell them apart. So each own
+write notes two times in the same transaction: `stamp`, the time that it left in the row, and `edited`, the time that
+the row had before. As long as the row's time equals `stamp`, the CRM last changed the row at `edited`.
 
-Where the CRM's table has our trigger (see the migration), or the CRM fills `ecw_field_change` itself, each field has a
-time of its own, and an edit of another field says nothing.
+If the CRM's table has the project's trigger (see the migration), or the CRM fills `ecw_field_change` itself, each field
+has a time of its own, and an edit of another field does not count.
 """
 
 from __future__ import annotations
@@ -42,27 +42,27 @@ from ecw.crm.db.tables import ecw_field_change, ecw_own_write
 from ecw.crm.db.upsert import insert
 from ecw.three_way_merge import Side
 
-BEING_WRITTEN = "?"  # a stamp between the two halves of a write
+BEING_WRITTEN = "?"  # the stamp until `settle` notes the time that the write left
 NEVER = ""  # the stamp of a row that has no time
-OWN = "ecw.own_write"  # PostgreSQL's setting that our trigger on the fields looks at
+OWN = "ecw.own_write"  # the PostgreSQL setting that the project's trigger on the fields reads
 
 
 @dataclass(frozen=True, slots=True)
 class Whose:
-    """The bookkeeping's key of a resource's rows."""
+    """The practice and the resource: the part of the bookkeeping's key that a load's rows share."""
 
     practice: str
     resource: str
 
 
 def changed_column(target: BusinessTable) -> Column[Any] | None:
-    """Return the column that says when a row was changed, None where the table has none that holds times."""
+    """Return the column `updated_at`, None if the table has none, or one that does not hold times."""
     found = target.table.columns.get(CHANGED)
     return found if found is not None and isinstance(found.type, DateTime) else None
 
 
 def columns(connection: Connection, target: BusinessTable) -> list[ColumnElement[Any]]:
-    """Return what a query selects for `edited`; it joins `joined`."""
+    """Return the columns that a query selects for `edited`; the query joins `ecw_own_write` by `joined`."""
     column = changed_column(target)
     stamp: ColumnElement[Any] = null() if column is None else _stamp(connection, column)
     own = ecw_own_write.c
@@ -80,7 +80,7 @@ def joined(target: BusinessTable, whose: Whose) -> ColumnElement[bool]:
 
 
 def edited(row: Mapping[Any, Any]) -> datetime | None:
-    """Return when the CRM last changed a row that was selected with `columns`, our own writes apart."""
+    """Return when the CRM last changed a row that was selected with `columns`; own writes do not count."""
     stamp = row["t__stamp"]
     if (stamp or NEVER) == row["t__own_stamp"]:
         stamp = row["t__own_edited"]
@@ -90,9 +90,10 @@ def edited(row: Mapping[Any, Any]) -> datetime | None:
 def newer(
     connection: Connection, target: BusinessTable, key: str, crm: datetime | None, emr: datetime | None
 ) -> Callable[[str], Side | None]:
-    """Return which side changed a column last: the function asks the database only for a column that needs it.
+    """Return a function that returns which side changed a column last, None if that is not known.
 
-    `crm` is when the CRM changed the row, `emr` eCW's version.  None where it cannot be known.
+    `crm` is when the CRM changed the row, `emr` is eCW's version. The times of the fields are read from the database at
+    the first call.
     """
     times: dict[str, datetime] | None = None
 
@@ -104,7 +105,7 @@ def newer(
             times = _fields(connection, target, key)
         if column in times:
             return "emr" if emr > times[column] else "crm"
-        # Another field was edited: this one is as it was before the first time that is known.
+        # Another field was edited: this field has not changed since the first known time.
         if times and crm is not None and crm >= min(times.values()):
             return "emr" if emr > min(times.values()) else None
         return None if crm is None else "emr" if emr > crm else "crm"
@@ -113,10 +114,10 @@ def newer(
 
 
 def write(connection: Connection, target: BusinessTable, whose: Whose, statement: Update) -> None:
-    """Execute an UPDATE of the CRM's table that is no edit of the CRM's; `settle` ends the transaction's writes."""
+    """Execute an own UPDATE of the CRM's table, which is no edit of the CRM. Call `settle` after the last one."""
     column, chosen = changed_column(target), statement.whereclause
     if column is not None and chosen is not None:
-        # Mostly there is nothing to write, and to find that out once is enough.
+        # Mostly no row matches; one query to find that out is cheaper than two statements.
         if not connection.execute(select(select(target.key).where(chosen).exists())).scalar():
             return
         _note_before(connection, target, whose, _stamp(connection, column), chosen)
@@ -124,7 +125,7 @@ def write(connection: Connection, target: BusinessTable, whose: Whose, statement
 
 
 def settle(connection: Connection, target: BusinessTable, whose: Whose) -> None:
-    """Note the times that the writes of this transaction have left."""
+    """Note the times that the own writes of this transaction left in the rows."""
     column = changed_column(target)
     if column is None:
         return
@@ -140,16 +141,16 @@ def settle(connection: Connection, target: BusinessTable, whose: Whose) -> None:
 
 
 def note_inserted(connection: Connection, target: BusinessTable, whose: Whose, keys: Select[Any]) -> None:
-    """Note the times that rows have which we inserted: a default of the table, or a trigger, may have set them."""
+    """Note the times of the inserted rows: a default of the table, or a trigger, may have set them."""
     column = changed_column(target)
-    # The table's first rows mostly have no time at all, which is seen at once.
+    # In a first load mostly no row has a time, which this query finds at once.
     if column is None or not connection.execute(select(exists().where(column.is_not(None)))).scalar():
         return
     stamp = _stamp(connection, column)
-    found = select(
+    noted = select(
         literal(whose.practice), literal(whose.resource), cast(target.key, String), stamp, null().label("edited")
     ).where(column.is_not(None), target.key.in_(keys))
-    statement = insert(connection, ecw_own_write).from_select(ecw_own_write.columns.keys(), found)
+    statement = insert(connection, ecw_own_write).from_select(ecw_own_write.columns.keys(), noted)
     new = {"stamp": statement.excluded.stamp, "edited": None}
     connection.execute(
         statement.on_conflict_do_update(index_elements=list(ecw_own_write.primary_key.columns), set_=new)
@@ -157,7 +158,7 @@ def note_inserted(connection: Connection, target: BusinessTable, whose: Whose, k
 
 
 def begin_own_writes(connection: Connection) -> None:
-    """Tell our trigger on the fields that what this transaction writes is no edit of the CRM's."""
+    """Make the project's trigger on the fields ignore the writes of this transaction."""
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.set_config(OWN, "on", True)))
 
@@ -169,8 +170,8 @@ def _note_before(
     stamp: ColumnElement[Any],
     chosen: ColumnElement[bool],
 ) -> None:
-    """Keep the CRM's own times of the rows that are about to be written."""
-    found = (
+    """Note the CRM's times of the rows that are about to be written."""
+    noted = (
         select(
             literal(whose.practice),
             literal(whose.resource),
@@ -182,13 +183,13 @@ def _note_before(
         .where(chosen)
         .distinct()
     )
-    statement = insert(connection, ecw_own_write).from_select(ecw_own_write.columns.keys(), found)
-    own, now = ecw_own_write.c, statement.excluded.edited
-    ours = own.stamp.in_([BEING_WRITTEN, func.coalesce(now, NEVER)])
+    statement = insert(connection, ecw_own_write).from_select(ecw_own_write.columns.keys(), noted)
+    own, present = ecw_own_write.c, statement.excluded.edited
+    own_write = own.stamp.in_([BEING_WRITTEN, func.coalesce(present, NEVER)])
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=list(ecw_own_write.primary_key.columns),
-            set_={"stamp": BEING_WRITTEN, "edited": case((ours, own.edited), else_=now)},
+            set_={"stamp": BEING_WRITTEN, "edited": case((own_write, own.edited), else_=present)},
         )
     )
 
@@ -200,7 +201,7 @@ def _fields(connection: Connection, target: BusinessTable, key: str) -> dict[str
 
 
 def _stamp(connection: Connection, column: Column[Any]) -> ColumnElement[Any]:
-    """Return a time as a text that is the same whenever the time is, whatever the session's zone."""
+    """Return a time as text; equal times give equal texts, in every time zone of the session."""
     if connection.dialect.name == "postgresql":
         return cast(func.extract("epoch", column), Text)
     return type_coerce(column, Text)

@@ -1,7 +1,7 @@
-"""A patient's erasure from our bookkeeping: every row that is about the patient, or about a record of the patient's.
+"""Erase a patient from the bookkeeping: every row about the patient, or about a record of the patient.
 
-The CRM's own tables and eCW are left alone: the CRM's row is the CRM's to erase, and what eCW still has, the next pull
-brings anew.
+The CRM's own tables and eCW are not changed. The CRM must erase its row itself. What eCW still has, the next pull loads
+again.
 """
 
 from __future__ import annotations
@@ -26,35 +26,34 @@ from ecw.crm.state.runs import RUNNING
 from ecw.errors import ConcurrentRun
 
 PATIENT = "patient"
-_ASKED = 500  # ids in one statement
+_IDS_PER_STATEMENT = 500
 
 
 @dataclass(slots=True)
 class Records:
-    """Whatever is about one patient: the ids of both sides, by resource."""
+    """The records about one patient: the ids of both sides, by resource."""
 
     ecw_ids: dict[str, set[str]] = field(default_factory=dict)
     crm_ids: dict[str, set[str]] = field(default_factory=dict)
 
     def add(self, resource: str, ecw_ids: Iterable[str] = (), crm_ids: Iterable[str] = ()) -> None:
-        """Take more records in."""
+        """Add records."""
         self.ecw_ids.setdefault(resource, set()).update(ecw_ids)
         self.crm_ids.setdefault(resource, set()).update(crm_ids)
 
     @property
     def references(self) -> list[str]:
-        """How other records refer to the patient."""
+        """The references to the patient in other records: `Patient/<eCW id>`."""
         return [f"Patient/{ecw_id}" for ecw_id in sorted(self.ecw_ids.get(PATIENT, ()))]
 
 
 def require_quiet(engine: Engine, practice: str) -> None:
-    """Do nothing where no run of the practice is at work: its batches must not change under it.  Raises
-    ConcurrentRun."""
+    """Raise ConcurrentRun if a run of the practice is working: its batches must not change meanwhile."""
     statement = select(ecw_run.c.run_id).where(ecw_run.c.practice == practice, ecw_run.c.state == RUNNING).limit(1)
     with reading(engine) as connection:
         if (run_id := connection.scalar(statement)) is not None:
             raise ConcurrentRun(
-                f"The run {run_id} is at work.",
+                f"The run {run_id} is working.",
                 next_step="wait until it is over, pause ecw_pull meanwhile, and run `ecw forget` again.",
                 who="whoever runs the command",
             )
@@ -63,12 +62,12 @@ def require_quiet(engine: Engine, practice: str) -> None:
 def related(
     engine: Engine, practice: str, ecw_ids: Iterable[str], crm_ids: Iterable[str], others: Mapping[str, Mapped]
 ) -> Records:
-    """Return the patient's records that are linked: `others` are the mappings of what may refer to a patient."""
+    """Return the patient's linked records; `others` are the mappings of the resources that may refer to a patient."""
     found = Records()
     link = ecw_link.c
     with reading(engine) as connection:
-        theirs = or_(link.ecw_id.in_(list(ecw_ids)), link.crm_id.in_(list(crm_ids)))
-        linked = select(link.ecw_id, link.crm_id).where(link.practice == practice, link.resource == PATIENT, theirs)
+        of_patient = or_(link.ecw_id.in_(list(ecw_ids)), link.crm_id.in_(list(crm_ids)))
+        linked = select(link.ecw_id, link.crm_id).where(link.practice == practice, link.resource == PATIENT, of_patient)
         found.add(PATIENT, ecw_ids, crm_ids)
         for ecw_id, crm_id in connection.execute(linked).all():
             found.add(PATIENT, [ecw_id], [crm_id])
@@ -86,7 +85,7 @@ def related(
 
 
 def forget(engine: Engine, practice: str, records: Records) -> dict[str, int]:
-    """Remove every row of the bookkeeping that is about these records, in one transaction; count it by table."""
+    """Delete every bookkeeping row about these records, in one transaction; return the numbers of rows by table."""
     gone: dict[str, int] = {}
     with working("The erasure of a patient"), engine.begin() as connection:
         for table in metadata.sorted_tables:
@@ -100,9 +99,9 @@ def forget(engine: Engine, practice: str, records: Records) -> dict[str, int]:
 
 
 def conditions(table: Table, practice: str, records: Records) -> Iterator[list[ColumnElement[bool]]]:
-    """Yield the conditions of a table's rows that are about the records, whatever the table: by its columns."""
+    """Yield the conditions of a table's rows that are about the records; they depend on which columns the table has."""
     c = table.c
-    if table is ecw_field_change:  # a trigger's, which knows the CRM's table and no practice
+    if table is ecw_field_change:  # written by a trigger, without a practice
         yield [c.table == PATIENT, c.crm_id.in_(sorted(records.crm_ids.get(PATIENT, ())))]
     if "practice" not in c:
         return
@@ -118,5 +117,5 @@ def conditions(table: Table, practice: str, records: Records) -> Iterator[list[C
         crm_ids = sorted(records.crm_ids.get(resource, ()))
         ecw_ids = [*sorted(records.ecw_ids.get(resource, ())), *(f"crm:{crm_id}" for crm_id in crm_ids)]
         for name, ids in (("ecw_id", ecw_ids), ("crm_id", crm_ids), ("name" if table is ecw_claim else "", crm_ids)):
-            for at in range(0, len(ids) if name in c else 0, _ASKED):
-                yield [c.practice == practice, c.resource == resource, c[name].in_(ids[at : at + _ASKED])]
+            for at in range(0, len(ids) if name in c else 0, _IDS_PER_STATEMENT):
+                yield [c.practice == practice, c.resource == resource, c[name].in_(ids[at : at + _IDS_PER_STATEMENT])]

@@ -1,4 +1,4 @@
-"""When eCW was last asked about the records of a patient, patient by patient: how old what the CRM has can be."""
+"""When each patient's records of a resource were last queried in eCW: the age of the CRM's data at most."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ CHUNK = 500  # ids in one statement: SQLite and PostgreSQL both take that many
 
 @dataclass(frozen=True, slots=True)
 class Ages:
-    """How many patients a group has, when the one was asked about who waits longest, and of how many nobody has asked
-    yet.
-    """
+    """The ages of a group: the number of patients, the oldest time of a query, and how many were never queried."""
 
     patients: int
     oldest: datetime | None
@@ -28,7 +26,10 @@ class Ages:
 
 
 def note(connection: Connection, run: Run, resource: str, patients: Iterable[str]) -> None:
-    """Note in a load's transaction who was asked about: as of the end of the run's window, which is not later."""
+    """Note in a load's transaction which patients were queried, with the end of the run's window as the time.
+
+    eCW was queried at that time or later, so the noted age is never too low.
+    """
     at = datetime.fromisoformat(run["window_end"])
     rest, c = iter(dict.fromkeys(patients)), ecw_checked
     while some := list(islice(rest, CHUNK)):
@@ -46,7 +47,7 @@ def note(connection: Connection, run: Run, resource: str, patients: Iterable[str
 
 
 def ages(connection: Connection, practice: str, resource: str, patients: Collection[str]) -> Ages:
-    """Return how old what the CRM has of some patients is."""
+    """Return the ages of some patients' records."""
     c, rest, found, oldest = ecw_checked, iter(patients), 0, None
     while some := list(islice(rest, CHUNK)):
         statement = select(func.count(), func.min(c.c.checked_at)).where(
@@ -59,7 +60,7 @@ def ages(connection: Connection, practice: str, resource: str, patients: Collect
 
 
 def ages_of_all(connection: Connection, practice: str, resource: str) -> Ages:
-    """Return how old what the CRM has of anybody is who is linked and not marked as gone, merged or the like."""
+    """Return the ages of the records of all linked patients without a status such as deleted or merged."""
     c, link = ecw_checked, ecw_link
     same = and_(c.c.practice == link.c.practice, c.c.resource == resource, c.c.patient == link.c.ecw_id)
     statement = (

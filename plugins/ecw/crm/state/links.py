@@ -1,4 +1,4 @@
-"""The links: which eCW records the CRM has, and what they were made from."""
+"""Queries of the links: which eCW records the CRM has, and from which content their rows were made."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ecw.crm.db.enums import DELETED, RejectState
 from ecw.crm.db.tables import ecw_cursor, ecw_deferred_row, ecw_link, ecw_reject, ecw_run
 
 _CHUNK = 5_000  # rows fetched at a time
-_ASKED = 1_000  # ids in one statement: SQLite and PostgreSQL both take that many
+_IDS_PER_STATEMENT = 1_000  # SQLite and PostgreSQL both take that many parameters
 
 
 class Known:
-    """What the links were made from, for change detection: about 200 bytes a link, whatever its id's length."""
+    """The content of the linked records, for change detection: about 200 bytes a link, whatever its id's length."""
 
     def __init__(self) -> None:
         self._versions: dict[bytes, float] = {}  # seconds since 1970
@@ -31,11 +31,11 @@ class Known:
         self._versions[_digest(ecw_id, content_hash, mapping_version)] = found
 
     def unchanged(self, ecw_id: str, content_hash: str, mapping_version: str) -> bool:
-        """Return True if the CRM's row was made from this very content by this very mapping."""
+        """Return True if the CRM's row was made from this content by this mapping version."""
         return _digest(ecw_id, content_hash, mapping_version) in self._versions
 
     def older(self, ecw_id: str, content_hash: str, mapping_version: str, version: str | None) -> bool:
-        """Return True if the link of an unchanged record was made from a version older than this one (ISO 8601)."""
+        """Return True if the link of an unchanged record has an older version than this one (ISO 8601)."""
         if version is None:
             return False
         found = self._versions[_digest(ecw_id, content_hash, mapping_version)]
@@ -48,11 +48,11 @@ class Known:
 def known(
     engine: Engine, practice: str, resource: str, *, table: str | None = None, run_id: str | None = None
 ) -> Known:
-    """Return what the links of a resource were made from; of `table`, where it is given, only those whose row is there.
+    """Return the content of a resource's linked records; with `table`, only of links whose row that table has.
 
-    Left out are those that a run must look at although they are as they were: what the run `run_id` itself made or
-    changed, so that a run that is cleared still says what it did; and those of which another version was refused or
-    waits, so that a record that is as it was before leaves the quarantine.
+    Records that must be mapped although they did not change are left out. First, those that the run `run_id` itself
+    inserted or updated, so that a cleared run counts them again. Second, those of which another version is rejected or
+    deferred, so that a record that is back at its loaded content leaves the quarantine.
     """
     of_this_run = func.coalesce(ecw_link.c.inserted_run == run_id, False) | func.coalesce(
         ecw_link.c.updated_run == run_id, False
@@ -76,7 +76,7 @@ def known(
 
 
 def ids(engine: Engine, practice: str, resource: str) -> Iterator[str]:
-    """Yield the eCW ids of a resource: those in use before the marked ones, the last changed first."""
+    """Yield the eCW ids of a resource: those without a status first, each group by last change, the newest first."""
     version = ecw_link.c.source_version
     statement = (
         select(ecw_link.c.ecw_id)
@@ -88,7 +88,7 @@ def ids(engine: Engine, practice: str, resource: str) -> Iterator[str]:
 
 
 def newest(engine: Engine, practice: str, resource: str, number: int) -> list[tuple[str, datetime]]:
-    """Return so many eCW ids whose record changed last, each with when, the newest first; marked ones are left out."""
+    """Return the `number` eCW ids whose records changed last, with the times, the newest first; none with a status."""
     link = ecw_link.c
     statement = select(link.ecw_id, link.source_version).where(
         link.practice == practice, link.resource == resource, link.status.is_(None), link.source_version.is_not(None)
@@ -99,7 +99,7 @@ def newest(engine: Engine, practice: str, resource: str, number: int) -> list[tu
 
 
 def of_run(engine: Engine, practice: str, resource: str, run_id: str) -> list[str]:
-    """Return the eCW ids of a resource that a run made or changed."""
+    """Return the eCW ids of a resource that a run inserted or updated."""
     statement = select(ecw_link.c.ecw_id).where(
         ecw_link.c.practice == practice,
         ecw_link.c.resource == resource,
@@ -119,9 +119,10 @@ def merged(engine: Engine, practice: str, resource: str) -> set[str]:
 
 
 def changed_since(engine: Engine, practice: str, resource: str, follower: str) -> list[str]:
-    """Return the eCW ids of a resource that runs made or changed since the `follower`'s cursor was moved.
+    """Return the eCW ids of a resource that runs inserted or updated since the `follower`'s cursor was moved.
 
-    The run that moved it read what it had loaded by then itself. None before the follower's first look.
+    The run that moved the cursor is left out, because it used its own records itself. Returns none before the follower
+    has a cursor.
     """
     runs = _runs_since(practice, resource, follower)
     statement = (
@@ -140,9 +141,9 @@ def changed_since(engine: Engine, practice: str, resource: str, follower: str) -
 def left_since(
     engine: Engine, practice: str, resource: str, follower: str, run_id: str
 ) -> list[tuple[str, str | None]]:
-    """Return the eCW ids that the run, or one since the `follower`'s cursor was moved, found merged or gone.
+    """Return the eCW ids that the run, or a run since the `follower`'s cursor was moved, found merged or deleted.
 
-    Each with the id of the record that eCW merged it into, where it says so; the merged ones first.
+    Each comes with the id of the record that eCW merged it into, None if not known. Deleted records come first.
     """
     link, runs = ecw_link.c, _runs_since(practice, resource, follower)
     statement = (
@@ -156,30 +157,37 @@ def left_since(
         .order_by(link.status, link.ecw_id)
     )
     with reading(engine) as connection:
-        return [(ecw_id, _into(reason)) for ecw_id, reason in connection.execute(statement)]
+        return [(ecw_id, _merged_into(reason)) for ecw_id, reason in connection.execute(statement)]
 
 
-def _into(reason: str | None) -> str | None:
+def _merged_into(reason: str | None) -> str | None:
     found = re.search(r"^into (?:.*/)?[A-Z][A-Za-z]*/([A-Za-z0-9.-]{1,64})$", reason or "")
     return found[1] if found else None
 
 
 def _runs_since(practice: str, resource: str, follower: str) -> Select[str]:
-    """Select the runs of a resource that ended since the `follower`'s cursor was moved, less the one that moved it."""
-    its, moved = ecw_run.alias(), ecw_cursor.c
+    """Select the runs of a resource that ended since the `follower`'s cursor was moved, without the one that did."""
+    moving_run, cursor = ecw_run.alias(), ecw_cursor.c
     ended = func.coalesce(ecw_run.c.ended_at, ecw_run.c.started_at)
     return (
         select(ecw_run.c.run_id)
-        .join(ecw_cursor, and_(moved.practice == ecw_run.c.practice, moved.resource == follower))
+        .join(ecw_cursor, and_(cursor.practice == ecw_run.c.practice, cursor.resource == follower))
         .outerjoin(
-            its, and_(its.c.practice == practice, its.c.run_id == moved.run_id, its.c.resource == moved.resource)
+            moving_run,
+            and_(
+                moving_run.c.practice == practice,
+                moving_run.c.run_id == cursor.run_id,
+                moving_run.c.resource == cursor.resource,
+            ),
         )
         .where(
             ecw_run.c.practice == practice,
             ecw_run.c.resource == resource,
             or_(
-                ended > moved.moved_at,
-                and_(ecw_run.c.run_id != moved.run_id, ended > func.coalesce(its.c.started_at, moved.moved_at)),
+                ended > cursor.moved_at,
+                and_(
+                    ecw_run.c.run_id != cursor.run_id, ended > func.coalesce(moving_run.c.started_at, cursor.moved_at)
+                ),
             ),
         )
     )
@@ -189,11 +197,11 @@ def among(engine: Engine, practice: str, resource: str, asked: Collection[str]) 
     """Return those of the eCW ids that are linked."""
     wanted, found = sorted(asked), set[str]()
     with reading(engine) as connection:
-        for start in range(0, len(wanted), _ASKED):
+        for start in range(0, len(wanted), _IDS_PER_STATEMENT):
             statement = select(ecw_link.c.ecw_id).where(
                 ecw_link.c.practice == practice,
                 ecw_link.c.resource == resource,
-                ecw_link.c.ecw_id.in_(wanted[start : start + _ASKED]),
+                ecw_link.c.ecw_id.in_(wanted[start : start + _IDS_PER_STATEMENT]),
             )
             found.update(connection.scalars(statement))
     return found

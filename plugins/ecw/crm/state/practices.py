@@ -1,7 +1,8 @@
-"""The practices of a CRM: which server each code means, which of them share its tables, and whose a row is.
+"""The practices of a CRM: the server of each practice code, the practices that share tables, and each row's practice.
 
-A row is a practice's where its practice column says so.  One that says nothing is the practice's that has the CRM to
-itself, and nobody's as soon as there is another one: it is pushed nowhere, and `ecw practice rows` lists it.
+A row belongs to the practice that its practice column names. A row that names none belongs to the CRM's only practice.
+As soon as the CRM has a second practice, such a row belongs to none: it is not pushed, and `ecw practice rows` lists
+it.
 """
 
 from __future__ import annotations
@@ -36,20 +37,20 @@ SHOWN = 20  # CRM ids that a list of rows names
 
 
 def require(connection: Connection, practice: str, base_url: str) -> None:
-    """Raise ConfigurationError where this CRM knows the practice code from another server: that is another practice."""
+    """Raise ConfigurationError if this CRM has the practice code with another base URL: that is another practice."""
     known = connection.scalar(select(ecw_practice.c.base_url).filter_by(practice=practice))
     if known not in (None, base_url):
         raise ConfigurationError(
-            f"In this CRM the practice code {practice} means {known}, and the connection says {base_url}.",
-            next_step="give each practice a CRM database of its own, or correct the connection; where eCW has moved "
-            "the practice to another address, say so with `ecw practice moved`.",
+            f"In this CRM the practice code {practice} means {known}, but the connection has {base_url}.",
+            next_step="give each practice a CRM database of its own, or correct the connection. If eCW has moved the "
+            "practice to another address, run `ecw practice moved`.",
         )
 
 
 def claim(connection: Connection, practice: str, base_url: str) -> None:
-    """Note which server the practice code means, the first time, in the caller's transaction.
+    """Note the practice's base URL the first time, in the caller's transaction.
 
-    Raises ConfigurationError where it means another one.
+    Raises ConfigurationError if another one is noted.
     """
     row = {"practice": practice, "base_url": base_url, "since": datetime.now(UTC)}
     connection.execute(insert(connection, ecw_practice).values(row).on_conflict_do_nothing())
@@ -57,7 +58,7 @@ def claim(connection: Connection, practice: str, base_url: str) -> None:
 
 
 def move(connection: Connection, practice: str, base_url: str) -> str | None:
-    """Note that a practice is at another address now; return the one before, None where nothing was known of it."""
+    """Note a practice's new base URL; return the old one, None if the practice is not known."""
     before: str | None = connection.scalar(select(ecw_practice.c.base_url).filter_by(practice=practice))
     now = {"base_url": base_url, "since": datetime.now(UTC)}
     connection.execute(update(ecw_practice).filter_by(practice=practice).values(now))
@@ -65,14 +66,14 @@ def move(connection: Connection, practice: str, base_url: str) -> str | None:
 
 
 def known(connection: Connection) -> list[tuple[str, str]]:
-    """Return the practices and their addresses."""
+    """Return the practices and their base URLs."""
     statement = select(ecw_practice.c.practice, ecw_practice.c.base_url).order_by(ecw_practice.c.practice)
     return [(row.practice, row.base_url) for row in connection.execute(statement)]
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Which rows of a business table are a practice's; `other` is another practice that uses the table, if any does.
+    """Which rows of a business table belong to a practice; `other` is another practice that uses the table, if any.
 
     The conditions are over the table's own columns, for queries that read or write it.
     """
@@ -83,7 +84,7 @@ class Rows:
 
     @property
     def mine(self) -> ColumnElement[bool]:
-        """The rows that are the practice's."""
+        """The rows that belong to the practice."""
         column = self.target.practice
         if column is None:
             return true() if self.other is None else false()
@@ -92,45 +93,47 @@ class Rows:
 
     @property
     def unassigned(self) -> ColumnElement[bool]:
-        """The rows that do not say whose they are, and could be another practice's."""
+        """The rows that name no practice and could belong to another one."""
         if self.other is None:
             return false()
         return true() if self.target.practice is None else _empty(self.target.practice)
 
     @property
     def theirs(self) -> ColumnElement[bool]:
-        """The rows that say that they are another practice's."""
+        """The rows that name another practice."""
         column = self.target.practice
         return false() if column is None else and_(~_empty(column), column != self.practice)
 
     @property
     def written(self) -> dict[str, Any]:
-        """What a row of the practice is written with."""
+        """The practice column and its value, for a row of the practice that is written."""
         return {} if self.target.practice is None else {self.target.practice.name: self.practice}
 
 
 def rows(connection: Connection, practice: str, resource: str, target: BusinessTable) -> Rows:
-    """Return which rows of a resource's table are a practice's as the CRM is now."""
+    """Return which rows of a resource's table belong to a practice now."""
     return Rows(practice, target, beside(connection, practice, resource, target))
 
 
 def shown(connection: Connection, practice: str, resource: str, target: BusinessTable) -> ColumnElement[bool]:
-    """Return which rows of a resource's table the console shows of a practice: those that name it, those that name
-    nobody and that it has linked, and all that name nobody where the bookkeeping knows no other practice.
+    """Return the condition of the rows of a resource's table that the console shows for a practice.
+
+    They are the rows that name it, and those that name no practice: all of them if the bookkeeping has no other
+    practice, else the linked ones.
     """
     column, unnamed = target.practice, true() if target.practice is None else _empty(target.practice)
     other = _another(connection, ecw_practice.c.practice, practice) or linked_beside(connection, practice, resource)
     if other or pushing_beside(connection, practice, resource):
-        link = ecw_link.alias().c  # the query may have the table for itself
-        its = link.crm_id == cast(target.key, link.crm_id.type)
-        unnamed = and_(unnamed, exists().where(link.practice == practice, link.resource == resource, its))
+        link = ecw_link.alias().c  # the enclosing query may use the table itself
+        of_row = link.crm_id == cast(target.key, link.crm_id.type)
+        unnamed = and_(unnamed, exists().where(link.practice == practice, link.resource == resource, of_row))
     return unnamed if column is None else or_(column == practice, unnamed)
 
 
 def beside(connection: Connection, practice: str, resource: str, target: BusinessTable) -> str | None:
-    """Return another practice that uses a resource's table, None where there is none.
+    """Return another practice that uses a resource's table, None if there is none.
 
-    It was synchronised with this CRM, has links or pushes here, or a row names it.
+    Such a practice was synchronised with this CRM, has links or pushes here, or a row names it.
     """
     found = _another(connection, ecw_practice.c.practice, practice) or linked_beside(connection, practice, resource)
     found = found or pushing_beside(connection, practice, resource)
@@ -141,7 +144,7 @@ def beside(connection: Connection, practice: str, resource: str, target: Busines
 
 @dataclass(frozen=True, slots=True)
 class Unassigned:
-    """Rows of one table that say nothing of a practice (`said` is empty), or name one that the CRM does not know."""
+    """Rows of one table that name no practice (`said` is empty), or one that the CRM does not have (`said`)."""
 
     resource: str
     table: str
@@ -151,42 +154,42 @@ class Unassigned:
 
 
 def unassigned(connection: Connection, tables: Iterable[tuple[str, Mapped]]) -> list[Unassigned]:
-    """Return the rows of these resources' tables that are no practice's; none where one practice has the CRM to itself.
+    """Return the rows of these resources' tables that belong to no practice; none if the CRM has only one practice.
 
-    A table without a column for the practice counts as a whole, less the rows that are linked.
+    In a table without a practice column these are all rows that are not linked.
     Raises CrmSchemaError.
     """
     codes = {code for code, _ in known(connection)}
-    return [one for resource, mapped in tables for one in _of(connection, resource, mapped, codes)]
+    return [one for resource, mapped in tables for one in _unassigned(connection, resource, mapped, codes)]
 
 
-def _of(connection: Connection, resource: str, mapped: Mapped, known: set[str]) -> Iterator[Unassigned]:
+def _unassigned(connection: Connection, resource: str, mapped: Mapped, known: set[str]) -> Iterator[Unassigned]:
     target = find(connection, mapped)
     if len(known) < 2 and beside(connection, min(known, default=""), resource, target) is None:
         return
     column, crm_id = target.practice, cast(target.key, ecw_link.c.crm_id.type)
     table = target.table
 
-    def some(*lost: ColumnElement[bool]) -> tuple[str, ...]:
-        found = select(crm_id).select_from(table).where(*lost).order_by(target.key).limit(SHOWN)
+    def first_ids(*condition: ColumnElement[bool]) -> tuple[str, ...]:
+        found = select(crm_id).select_from(table).where(*condition).order_by(target.key).limit(SHOWN)
         return tuple(connection.scalars(found))
 
     if column is None:
         linked = select(ecw_link.c.crm_id).where(ecw_link.c.resource == resource, ecw_link.c.crm_id == crm_id)
         free = ~linked.exists()
         if count := connection.scalar(select(func.count()).select_from(table).where(free)):
-            yield Unassigned(resource, mapped.table, "", count, some(free))
+            yield Unassigned(resource, mapped.table, "", count, first_ids(free))
         return
-    said = func.trim(func.coalesce(column, ""))
-    lost = or_(said == "", column.not_in(sorted(known)))
-    for word, rows in connection.execute(select(said, func.count()).where(lost).group_by(column)).all():
-        yield Unassigned(resource, mapped.table, word, rows, some(lost, said == word))
+    named = func.trim(func.coalesce(column, ""))
+    condition = or_(named == "", column.not_in(sorted(known)))
+    for name, rows in connection.execute(select(named, func.count()).where(condition).group_by(column)).all():
+        yield Unassigned(resource, mapped.table, name, rows, first_ids(condition, named == name))
 
 
 def label(own: Rows, resource: str) -> Update | None:
-    """Return the UPDATE that names the practice in its linked rows that name none; None without a column for it.
+    """Return the UPDATE that writes the practice into its linked rows that name none; None without a practice column.
 
-    A row that another practice has linked, too, stays as it is.
+    A row that is also linked by another practice is not changed.
     """
     target = own.target
     column, crm_id = target.practice, cast(target.key, ecw_link.c.crm_id.type)
@@ -196,17 +199,17 @@ def label(own: Rows, resource: str) -> Update | None:
     def linked(by: ColumnElement[bool]) -> ColumnElement[bool]:
         return exists().where(by, ecw_link.c.resource == resource, ecw_link.c.crm_id == crm_id)
 
-    mine, others = ecw_link.c.practice == own.practice, ecw_link.c.practice != own.practice
-    return update(target.table).where(_empty(column), linked(mine), ~linked(others)).values(own.written)
+    own_links, other_links = ecw_link.c.practice == own.practice, ecw_link.c.practice != own.practice
+    return update(target.table).where(_empty(column), linked(own_links), ~linked(other_links)).values(own.written)
 
 
 def linked_beside(connection: Connection, practice: str, resource: str) -> str | None:
-    """Return another practice that has links to the same table's rows, None where there is none."""
+    """Return another practice that has links of the resource, None if there is none."""
     return _another(connection, ecw_link.c.practice, practice, ecw_link.c.resource == resource)
 
 
 def pushing_beside(connection: Connection, practice: str, resource: str) -> str | None:
-    """Return another practice that was pushed from this CRM, or is about to be; None where there is none."""
+    """Return another practice that was pushed from this CRM, or is planned to be; None if there is none."""
     return next(
         (
             found
@@ -218,7 +221,7 @@ def pushing_beside(connection: Connection, practice: str, resource: str) -> str 
 
 
 def _another(connection: Connection, column: Column[Any], practice: str, *where: ColumnElement[bool]) -> str | None:
-    # Two ranges of the key instead of <>, which would walk all rows of our own.
+    # Two ranges of the key instead of <>, which would scan all rows of this practice.
     for other in (column < practice, column > practice):
         if found := connection.scalar(select(column).where(other, *where).limit(1)):
             return str(found)

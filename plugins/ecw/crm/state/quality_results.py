@@ -1,4 +1,4 @@
-"""The quality reports: what the check found in each batch, rule by rule, without values."""
+"""The quality reports: the findings of the check for each batch, one for each rule, without values."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ from ecw.models import Run
 
 PASS, WARN, REJECT, STOP = VERDICTS = ("pass", "warn", "reject", "stop")  # the worst last
 VOLUME = "volume"
-_ASKED = 1_000  # ids in one statement: SQLite and PostgreSQL both take that many
+_IDS_PER_STATEMENT = 1_000  # SQLite and PostgreSQL both take that many parameters
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one rule found in a batch; the volume's are records that eCW has, and how many fewer than usual.
+    """The result of one rule for a batch.
 
-    `rows` are all records that the run covered, the unchanged ones included; `broken` are those of them that were
-    judged and break the rule, `broken_new` those that an earlier run did not know to break it.
+    `rows` is the number of all records that the run covered, including the unchanged ones. `broken` is how many of
+    those that were checked break the rule, `broken_new` how many of them no earlier run found breaking it. For the
+    rule `volume`, `rows` is the number of records that eCW has, and `broken` how many fewer than usual that is.
     """
 
     rule: str
@@ -49,10 +50,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What earlier runs have found out about a record.
+    """The results of earlier runs for a record.
 
-    `rejected` are the rules, as (name, column), that this very content (hash) is in quarantine for. `entered` is the
-    content that the CRM's row was made from, `values` what the row got from it.
+    `rejected` are the rules, as (name, column), that the record is in quarantine for, each with the hash of the
+    rejected content. `entered` is the hash of the content that the CRM's row was made from, `values` are the values
+    that the row got from it.
     """
 
     rejected: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
@@ -62,21 +64,21 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """How many records comparable runs find; None where there was none.
+    """How many records comparable runs usually find; `number` is None without such runs.
 
-    `full_scan`: the runs saw everything that eCW has. `never_nothing`: of the last runs, how many there were, if each
-    of them found something. `alike`: they saw a part, but always one of like size.
+    `full_scan`: the runs covered everything that eCW has. `never_nothing`: how many runs are compared, if each of them
+    found something; else 0. `alike`: the runs covered parts of similar size.
     """
 
     number: int | None
     full_scan: bool = True
     never_nothing: int = 0
     alike: bool = False
-    without_deleted: int | None = None  # the same without the records that are known to be gone since; whole runs only
+    without_deleted: int | None = None  # the number less the records deleted since; full scans only
 
 
 def write(engine: Engine, run: Run, resource: str, findings: Iterable[Finding]) -> None:
-    """Put the report of a resource of the run in the place of an earlier one, in a transaction of its own.
+    """Write the report of a resource of the run, replacing an earlier one, in a transaction of its own.
 
     Raises DatabaseUnavailable.
     """
@@ -98,10 +100,10 @@ def usual(
     strategy: str | None = None,
     patients_queried: int | None = None,
 ) -> Usual:
-    """Return how many records the last runs found that are comparable and whose rows were loaded: their median.
+    """Return how many records the last comparable, loaded runs found: their median.
 
-    Whole runs are compared with whole ones. The others see parts; of them only the scheduled are comparable, with those
-    by the same `strategy`, and by the patient where so many were `asked` about one by one.
+    Full scans are compared with full scans. The other runs cover parts. Of them only scheduled runs are comparable,
+    with runs of the same `strategy`; and per patient if `patients_queried` patients were queried one by one.
     """
     if not full_scan and run["run_type"] != "scheduled":
         return Usual(None, full_scan)
@@ -122,17 +124,17 @@ def usual(
 
 
 def judged(engine: Engine, practice: str, resource: str, ecw_ids: Collection[str]) -> dict[str, Judged]:
-    """Return what earlier runs have found out about records: those that are rejected, and those that entered."""
+    """Return the results of earlier runs for those of the records that are rejected or loaded, by eCW id."""
     wanted = sorted(set(ecw_ids))
     found: dict[str, Judged] = {}
     with reading(engine) as connection:
-        for start in range(0, len(wanted), _ASKED):
-            found |= _judged(connection, practice, resource, wanted[start : start + _ASKED])
+        for start in range(0, len(wanted), _IDS_PER_STATEMENT):
+            found |= _judged(connection, practice, resource, wanted[start : start + _IDS_PER_STATEMENT])
     return found
 
 
 def rules_before(engine: Engine, run: Run, resource: str) -> set[tuple[str, str, str, float | None]]:
-    """Return the rules, as (name, columns, on_fail, max_failed_ratio), by which a run's rows were judged and loaded."""
+    """Return the rules, as (name, columns, on_fail, max_failed_ratio), that earlier, loaded runs were checked by."""
     q, r = ecw_quality_result, ecw_run
     same = and_(r.c.practice == q.c.practice, r.c.run_id == q.c.run_id, r.c.resource == q.c.resource)
     statement = (

@@ -1,4 +1,4 @@
-"""The counts of API calls that all processes share: one row for a practice, minute and kind of work."""
+"""The counts of API calls that all processes share: one row for each practice, minute and kind of work."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ Counts = Mapping[str, int]
 
 
 class QuotaStore:
-    """Counts in the CRM's database; each method is one short transaction and raises what `translate_db_error` says."""
+    """Counts in the CRM's database; each method is one short transaction.
+
+    Raises the errors of `translate_db_error`.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def reserve(self, practice: str, minute: int, kind: str, decide: Callable[[Counts, Counts], int]) -> int:
-        """Count as many calls as `decide(previous minute's counts, this minute's)` says, and return that number.
+        """Count the calls that `decide` grants, and return their number.
 
-        Two processes never decide on the same counts. The kind appears among them from then on.
+        `decide` gets the counts of the previous minute and of this one, by kind. Two processes never decide on the same
+        counts. Afterwards this minute's counts include the kind, also with 0 calls.
         """
         with working("The quota's count"), self._engine.begin() as connection:
             exclusive(connection, f"ecw quota {practice}")
@@ -42,7 +46,7 @@ class QuotaStore:
             return granted
 
     def add(self, practice: str, minute: int, kind: str, number: int) -> None:
-        """Count so many calls without asking."""
+        """Count calls unconditionally."""
         with working("The quota's count"), self._engine.begin() as connection:
             _add(connection, practice, minute, kind, number)
 

@@ -1,12 +1,12 @@
-"""How long the bookkeeping is kept: what is older goes, a little at a time, whether or not a pull runs.
+"""Delete old rows of the bookkeeping, some at a time, independently of the pulls.
 
-| Airflow Variable | what | days, where nobody says |
+| Airflow Variable | what | default, in days |
 | --- | --- | --- |
 | `ecw_journal_days` | entries of the Integration Logs | 2190: six years (45 CFR 164.316(b)(2)(i)) |
 | `ecw_quality_days` | quality reports | 90 |
 | `ecw_notice_days` | alerts that are over, and their notices | 365 |
 
-What the next run needs (links, what both sides agreed on, open rejects, intents, the runs' numbers) has no age.
+What the next run needs (links, merge bases, open rejects, intents, the counts of runs) is never deleted.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ecw.crm.db.tables import ecw_alert, ecw_alert_notification, ecw_journal, ec
 from ecw.errors import ConfigurationError
 from ecw.settings import connections
 
-CHUNK = 5_000  # rows of one transaction: a load must not wait for six years of entries
+CHUNK = 5_000  # rows in one transaction: a load must not wait until six years of entries are deleted
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """For how many days each is kept."""
+    """The days for which each kind of row is kept."""
 
     journal: float = 2190
     quality: float = 90
@@ -35,13 +35,16 @@ class Kept:
 
     @classmethod
     def read(cls) -> Self:
-        """Return what the variables say.  Raises ConfigurationError."""
+        """Read the variables.  Raises ConfigurationError."""
         usual = cls()
         return cls(**{each.name: days(f"ecw_{each.name}_days", getattr(usual, each.name)) for each in fields(cls)})
 
 
 def days(variable: str, usual: float) -> float:
-    """Return a variable's number of days.  Raises ConfigurationError where it is none above 0."""
+    """Return a variable's number of days, `usual` if it is not set.
+
+    Raises ConfigurationError if it is not a number above 0.
+    """
     written = connections.variable(variable)
     try:
         found = usual if written is None else float(written)
@@ -56,7 +59,7 @@ def days(variable: str, usual: float) -> float:
 
 
 def purge(engine: Engine, kept: Kept, now: datetime) -> dict[str, int]:
-    """Remove what is older; return how many rows of each table.  One that is killed is gone on with by the next."""
+    """Delete the older rows; return how many of each table.  The next purge continues a killed one."""
     a = ecw_alert.c
     gone = {
         "ecw_journal": _purge(engine, ecw_journal, ecw_journal.c.at < now - timedelta(days=kept.journal)),
@@ -64,7 +67,7 @@ def purge(engine: Engine, kept: Kept, now: datetime) -> dict[str, int]:
             engine, ecw_quality_result, ecw_quality_result.c.at < now - timedelta(days=kept.quality)
         ),
     }
-    over = a.resolved_at < now - timedelta(days=kept.notice)  # none where it is open
+    over = a.resolved_at < now - timedelta(days=kept.notice)  # NULL, so not true, while the alert is open
     theirs = tuple_(ecw_alert_notification.c.practice, ecw_alert_notification.c.alert).in_(
         select(a.practice, a.alert).where(over)
     )

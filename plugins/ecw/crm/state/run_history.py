@@ -1,4 +1,4 @@
-"""What the ledger says about a run as a whole, and about the runs before it."""
+"""Queries of the ledger about a run as a whole, and about earlier runs."""
 
 from __future__ import annotations
 
@@ -23,22 +23,19 @@ from ecw.errors import ConfigurationError
 from ecw.models import Mode, Run
 
 PULL, REPLAY, PUSH = "pull", "replay", "push"  # kinds of runs: each is a DAG of its own
-AGAIN = "~"  # between a run's id and its number, where Airflow has given the id a second time
+AGAIN = "~"  # between a run's id and its number, if Airflow used the id again
 LONGEST_ID = 240  # characters of an id that leave room for the number
 
 
 def of_run(engine: Engine, run: Run) -> list[dict[str, Any]]:
-    """Return the ledger's rows of a run, one a resource."""
+    """Return the ledger's rows of a run, one for each resource."""
     statement = select(ecw_run).where(ecw_run.c.practice == run["practice"], ecw_run.c.run_id == run["run_id"])
     with reading(engine) as connection:
         return [dict(row) for row in connection.execute(statement).mappings()]
 
 
 def require_own_id(engine: Engine, practice: str, run_id: str, mode: str) -> None:
-    """Do nothing where the ledger knows the id as this kind of run's, or not at all: pulls and replays are two DAGs.
-
-    Raises ConfigurationError.
-    """
+    """Raise ConfigurationError if the other kind of run has the id: pulls and replays are two DAGs with one ledger."""
     r, replay = ecw_run, mode == Mode.REPLAY
     other = r.c.mode != Mode.REPLAY if replay else r.c.mode == Mode.REPLAY
     taken = exists().where(r.c.practice == practice, r.c.run_id == run_id, other)
@@ -47,17 +44,16 @@ def require_own_id(engine: Engine, practice: str, run_id: str, mode: str) -> Non
             raise ConfigurationError(
                 f"A {'pull' if replay else 'replay'} of the practice has the run id {run_id} already, and its numbers "
                 "and staged batches are kept under it.",
-                next_step="trigger this one with another run id, or with none of your own.",
+                next_step="trigger this one with another run id, or without one.",
             )
 
 
 def archive(engine: Engine, practice: str, run_id: str, kind: str = PULL) -> str | None:
-    """Let the CRM keep what an earlier run of this id and kind did, under another id; return that, None where there was
-    none.
+    """Rename an earlier run of this id and kind in all bookkeeping tables; return its new id, None without such a run.
 
-    Where a run of another kind has the id as well, nothing is renamed: that one may be at work.  Airflow forgets its
-    runs (`airflow db clean`, a run that is deleted), and gives an id a second time: to a backfill of the same interval,
-    or because a person chose it.  The ledger's row of the first is not the second's.
+    Airflow can use a run id again after it deleted the run (`airflow db clean`, a deleted run): for a backfill of the
+    same interval, or because a person chose the id. The ledger's rows of the first run must not become those of the
+    second. If a run of another kind has the id as well, nothing is renamed: that run may be working.
     """
     with engine.begin() as connection:
         exclusive(connection, f"ecw run {practice}")
@@ -69,24 +65,26 @@ def archive(engine: Engine, practice: str, run_id: str, kind: str = PULL) -> str
         }
         if [name for name, found in known.items() if connection.scalar(select(found.exists()))] != [kind]:
             return None
-        earlier = f"{run_id[:LONGEST_ID]}{AGAIN}{_times_made(connection, practice, run_id)}"
+        earlier = f"{run_id[:LONGEST_ID]}{AGAIN}{_times_used(connection, practice, run_id)}"
         for table in metadata.sorted_tables:
             for column in table.columns if "practice" in table.columns else ():
                 if column.name == "run_id" or column.name.endswith("_run"):
-                    mine = table.columns["practice"] == practice
-                    connection.execute(update(table).where(mine, column == run_id).values({column.name: earlier}))
+                    of_practice = table.columns["practice"] == practice
+                    connection.execute(
+                        update(table).where(of_practice, column == run_id).values({column.name: earlier})
+                    )
     return earlier
 
 
 def folder_name(engine: Engine, practice: str, run_id: str) -> str:
-    """Return the name of a run's folder in the staging area: an earlier run of the same id has one, too."""
+    """Return the name of a run's folder in the staging area; it is another one for each run with the same id."""
     with reading(engine) as connection:
-        times = _times_made(connection, practice, run_id)
+        times = _times_used(connection, practice, run_id)
     return run_id if times == 1 else f"{run_id[:LONGEST_ID]}{AGAIN}{times}"
 
 
-def _times_made(connection: Connection, practice: str, run_id: str) -> int:
-    """Return how often the id was given, this time included."""
+def _times_used(connection: Connection, practice: str, run_id: str) -> int:
+    """Return how many runs had the id, this one included."""
     earlier = run_id[:LONGEST_ID] + AGAIN
     ids: set[str] = set()
     for table in (ecw_run, ecw_push_item):
@@ -113,7 +111,7 @@ def waiting_conflicts(engine: Engine, practice: str) -> dict[str, int]:
 
 
 def missing(engine: Engine, practice: str) -> dict[str, int]:
-    """Return how many records of each resource others wait for."""
+    """Return how many records of each resource deferred rows wait for."""
     p = ecw_deferred_row.c
     statement = select(p.missing_resource, func.count(p.missing_id.distinct())).where(p.practice == practice)
     with reading(engine) as connection:
@@ -122,17 +120,19 @@ def missing(engine: Engine, practice: str) -> dict[str, int]:
 
 
 def fetched_before(engine: Engine, run: Run, resource: str) -> int | None:
-    """Return how many records the last run before this one fetched that covered everything, None without one.
+    """Return how many records the last complete run before this one fetched, None without one.
 
-    That is the run that moved the cursor; one about single records does not.
+    A complete run is one that moved the cursor; a run about single records does not.
     """
-    statement = _whole_runs(ecw_run.c.fetched, run["practice"], resource).where(ecw_run.c.run_id != run["run_id"])
+    statement = _last_complete_run(ecw_run.c.fetched, run["practice"], resource).where(
+        ecw_run.c.run_id != run["run_id"]
+    )
     with reading(engine) as connection:
         return connection.execute(statement).scalar()
 
 
 def deleted_ids(engine: Engine, practice: str, resource: str) -> set[str]:
-    """Return the ids that are known to be no longer in eCW."""
+    """Return the ids of records that are known to be deleted in eCW."""
     statement = select(ecw_reject.c.ecw_id).where(
         ecw_reject.c.practice == practice,
         ecw_reject.c.resource == resource,
@@ -144,8 +144,7 @@ def deleted_ids(engine: Engine, practice: str, resource: str) -> set[str]:
 
 
 def refused(engine: Engine, practice: str, resource: str) -> list[str]:
-    """Return the ids of records that may not enter and never did, as far as they have one and eCW is thought to have
-    them."""
+    """Return the ids of rejected records that were never loaded, except those without an id or deleted in eCW."""
     r, link = ecw_reject, ecw_link
     linked = exists().where(link.c.practice == practice, link.c.resource == resource, link.c.ecw_id == r.c.ecw_id)
     statement = select(r.c.ecw_id).where(
@@ -162,9 +161,9 @@ def refused(engine: Engine, practice: str, resource: str) -> list[str]:
 
 
 def calls_before(engine: Engine, practice: str, resource: str) -> int | None:
-    """Return how many calls the last live run made that covered everything, None where there was none."""
+    """Return how many calls the last complete live run made, None without one."""
     with reading(engine) as connection:
-        return connection.execute(_whole_runs(ecw_run.c.calls, practice, resource)).scalar()
+        return connection.execute(_last_complete_run(ecw_run.c.calls, practice, resource)).scalar()
 
 
 def linked(engine: Engine, practice: str, resource: str) -> int:
@@ -175,15 +174,15 @@ def linked(engine: Engine, practice: str, resource: str) -> int:
 
 
 def loaded_in_backfill(engine: Engine, practice: str, resource: str) -> bool:
-    """Return True if a backfill has ever loaded a resource; it moves no cursor."""
+    """Return True if a backfill has ever loaded a resource; a backfill moves no cursor."""
     r = ecw_run
-    its = (r.c.practice == practice, r.c.resource == resource, r.c.run_type == "backfill", r.c.state == LOADED)
+    in_backfill = (r.c.practice == practice, r.c.resource == resource, r.c.run_type == "backfill", r.c.state == LOADED)
     with reading(engine) as connection:
-        return bool(connection.execute(select(exists().where(*its))).scalar())
+        return bool(connection.execute(select(exists().where(*in_backfill))).scalar())
 
 
-def _whole_runs(column: Column[int | None], practice: str, resource: str) -> Select[int | None]:
-    """Select from the loaded live run that moved the cursor; if that is unknown, from the last one."""
+def _last_complete_run(column: Column[int | None], practice: str, resource: str) -> Select[int | None]:
+    """Select a column of the loaded live run that moved the cursor; if that run is unknown, of the last one."""
     moved = ecw_cursor.c.run_id == ecw_run.c.run_id
     return (
         select(column)

@@ -1,4 +1,4 @@
-"""The ledger: what every run did to every resource, from its beginning on."""
+"""The ledger: one row for each resource of each run, written from the run's begin on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RUNNING, LOADED, FAILED, DRY = RunState.RUNNING, RunState.LOADED, RunState.FAILE
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What else there is to say of a load: see the columns of ecw_run."""
+    """Further counts of a load: see the columns of ecw_run."""
 
     locked: int = 0
     conflicts: int = 0
@@ -43,10 +43,10 @@ def begin(
     state: str = RUNNING,
     goes_on: Callable[[str], bool] | None = None,
 ) -> None:
-    """Record that the run has begun on these resources, so that one that dies on the way is seen.
+    """Record that the run has begun on these resources, so that a killed run is visible.
 
-    A run that begins again keeps the numbers of what it loaded before. A dry run is dry from its beginning.
-    With `goes_on` the run is to be the practice's only one: see `require_alone`.
+    A run that begins again keeps the counts of what it loaded before. A dry run has the state `dry` from its begin on.
+    With `goes_on` no other run of the practice may be working: see `require_alone`.
     """
     with engine.begin() as connection:
         if goes_on is not None:
@@ -57,14 +57,14 @@ def begin(
 
 
 def is_live() -> ColumnElement[bool]:
-    """Choose the runs that follow the clinic: neither backfills nor replays."""
+    """Return the condition of the live runs: neither backfills nor replays."""
     return and_(ecw_run.c.run_type != "backfill", ecw_run.c.mode != Mode.REPLAY)
 
 
 def require_alone(connection: Connection, run: Run, goes_on: Callable[[str], bool]) -> None:
-    """Let nothing pass while another run is at work; `goes_on` says of a run's id whether Airflow still has it running.
+    """Raise ConcurrentRun if another live run of the practice is working; backfills and replays may run in parallel.
 
-    Backfills and replays go beside it.  Raises ConcurrentRun.
+    `goes_on` returns True if Airflow still has a run of this id running.
     """
     statement = (
         select(ecw_run.c.run_id)
@@ -86,7 +86,7 @@ def begun(
     state: str = RUNNING,
     mapped_all: bool | None = None,
 ) -> None:
-    """Record that the run has begun on one resource; `mapped_all` is what a backfill's claim says."""
+    """Record that the run has begun on one resource; `mapped_all` is for the claim of a backfill's run."""
     values = {"state": state, "started_at": datetime.now(UTC), "ended_at": None, "error": None, "strategy": strategy}
     values |= {} if mapped_all is None else {"mapped_all": mapped_all}
     upsert(connection, ecw_run, _key(run, resource), _window(run) | values)
@@ -100,9 +100,10 @@ def planned(engine: Engine, run: Run, resource: str, *, strategy: str, start: st
 
 
 def fail(engine: Engine, run: Run, resource: str, error: BaseException) -> None:
-    """Record that a resource of the run failed, unless it is loaded; a dry run stays one.
+    """Record that a resource of the run failed, unless it is loaded; a dry run keeps the state `dry`.
 
-    Of the project's own errors the whole text is kept; of others only the class: the text may hold a patient's data.
+    Of the project's own errors the whole text is recorded; of others only the class, because the text may hold a
+    patient's data.
     """
     text = f"{type(error).__name__}: {error}" if isinstance(error, EcwError) else type(error).__name__
     ended = {"state": FAILED, "ended_at": datetime.now(UTC), "error": text}
@@ -120,12 +121,12 @@ def fail(engine: Engine, run: Run, resource: str, error: BaseException) -> None:
 
 
 def give_back(engine: Engine, run: Run) -> int:
-    """Fail what a run has begun and, at its end or when it begins again, not loaded; return how many resources.
+    """Fail the resources that a run has begun and not loaded; return how many. Call it when a run ends or begins again.
 
-    It was marked failed by hand, say, before their tasks began, or killed: nobody is to wait for it, and of a backfill
-    the next run that begins looks at them.
+    The run may have been marked failed by hand before their tasks began, or killed. Other runs must not wait for it,
+    and the next run of the same backfill takes over its snapshots.
     """
-    snapshot = "; what takes no dates, the next run of the backfill looks at, if another one begins."
+    snapshot = "; resources without a search by date are fetched by the next run of the backfill, if there is one."
     ended = RetryableError(
         "The run ended before this was loaded.",
         who="data engineer",
@@ -138,7 +139,7 @@ def give_back(engine: Engine, run: Run) -> int:
 
 
 def require_begun(engine: Engine, run: Run) -> None:
-    """Raise ConfigurationError where the run did not begin in this CRM: its plan was made from another one's rows."""
+    """Raise ConfigurationError if the run did not begin in this CRM: its plan was made from another CRM's rows."""
     mine = select(ecw_run.c.run_id).filter_by(practice=run["practice"], run_id=run["run_id"])
     with reading(engine) as connection:
         if connection.execute(mine.limit(1)).first() is None:
@@ -151,7 +152,7 @@ def require_begun(engine: Engine, run: Run) -> None:
 
 
 def numbers(engine: Engine, run: Run, resource: str) -> Counts | None:
-    """Return what the run did to the resource, None while it is not loaded."""
+    """Return the counts of a resource of the run, None while it is not loaded."""
     with reading(engine) as connection:
         found = row(connection, run, resource)
     return numbers_of(found) if found is not None and found["state"] == LOADED else None
@@ -163,13 +164,16 @@ def row(connection: Connection, run: Run, resource: str) -> RowMapping | None:
 
 
 def numbers_of(found: RowMapping | Mapping[str, Any]) -> Counts:
-    """Return the numbers of a ledger row that is loaded."""
+    """Return the counts of a loaded ledger row."""
     return Counts(*(found[name] for name in ("fetched", "rejected", "inserted", "updated", "unchanged")))
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a load did.  `seconds` are those of the load itself; `fingerprint` is the batch's, none of a dry run."""
+    """The result of a load.
+
+    `seconds` is the time of the load itself. `fingerprint` is the batch's, None for a dry run.
+    """
 
     counts: Counts
     notes: Notes
@@ -180,8 +184,8 @@ class Loaded:
 
 
 def record(connection: Connection, run: Run, batch: Batch, loaded: Loaded) -> None:
-    """Write what a load did, inside its transaction."""
-    found = loaded.counts
+    """Write the result of a load, inside its transaction."""
+    counts = loaded.counts
     now = datetime.now(UTC)
     before = row(connection, run, batch["resource"])
     upsert(
@@ -195,11 +199,11 @@ def record(connection: Connection, run: Run, batch: Batch, loaded: Loaded) -> No
             "state": loaded.state,
             "started_at": before["started_at"] if before else now,
             "ended_at": now,
-            "fetched": found.fetched,
-            "rejected": found.rejected,
-            "inserted": found.inserted,
-            "updated": found.updated,
-            "unchanged": found.unchanged,
+            "fetched": counts.fetched,
+            "rejected": counts.rejected,
+            "inserted": counts.inserted,
+            "updated": counts.updated,
+            "unchanged": counts.unchanged,
             "calls": batch["calls"],
             "seconds": batch["seconds"] + loaded.seconds,
             "mapping_version": loaded.mapping_version,
@@ -220,7 +224,7 @@ def record(connection: Connection, run: Run, batch: Batch, loaded: Loaded) -> No
 
 
 def loaded_already(connection: Connection, run: Run, resource: str) -> None:
-    """Say loaded again of a resource whose task runs a second time and finds its batch in the CRM."""
+    """Set the state `loaded` again, for a task that runs a second time and finds its batch loaded already."""
     ended = {"state": LOADED, "ended_at": datetime.now(UTC), "error": None}
     connection.execute(update(ecw_run).where(*_is(run, resource)).values(ended))
 

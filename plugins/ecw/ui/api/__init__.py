@@ -1,7 +1,7 @@
-"""The console's JSON: one module a page, over `ecw.reports`; ids, names and counts, values only where a route says so.
+"""The console's JSON: one module for each page, on top of `ecw.reports`; ids, names and counts, few routes show values.
 
-A module has a `router` with `READ` among its dependencies and its line in `ecw.ui.app.API_ROUTERS`. Reading routes are
-GET; a route that shows values also has `VALUES`, and is POST (with `from_this_page`) where it takes what is no id;
-one that acts is POST and has `act(<DAG>)`. Models are frozen
-dataclasses or pydantic models with named fields; what a caller sends is bounded: lengths, choices, numbers of rows.
+A module has a `router` with `READ` among its dependencies, and a line in `ecw.ui.app.API_ROUTERS`. Routes that read are
+GET. A route that shows values also has `VALUES`; it is POST (with `from_this_page`) if its input is more than ids. A
+route that acts is POST and has `act(<DAG>)`. Models are frozen dataclasses or pydantic models with named fields. All
+input is bounded: lengths, choices, numbers of rows.
 """

@@ -1,4 +1,4 @@
-"""The Integration Logs: runs, entries, one entry in full, and a CSV of what is filtered."""
+"""The Integration Logs: runs, entries, and the filtered entries as CSV."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from ecw.ui.page import crm
 
 router = APIRouter(prefix="/logs", dependencies=[READ])
 SPOOLED, PART = 2**20, 2**16  # bytes
-BETWEEN = "-"  # of the parameter `run`: decisions that belong to no run
+BETWEEN = "-"  # value of the parameter `run` for decisions that belong to no run
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One attempt or change: ids, codes, names of fields; `answer` is eCW's, as in "200 OK"."""
+    """One attempt or change: ids, codes, names of fields; `answer` is eCW's HTTP status, such as "200 OK"."""
 
     entry: str
     at: datetime
@@ -74,7 +74,7 @@ class Runs:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the filters offer, and the practice whose entries are shown."""
+    """The choices of the filters, and the practice whose entries are shown."""
 
     practice: str
     practices: list[str]
@@ -86,7 +86,7 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What narrows the entries down, besides their times; `run` is `-` for what belongs to no run."""
+    """The filters of entries, without the times; `run` is `-` for entries that belong to no run."""
 
     direction: Word = ""
     resource: Word = ""
@@ -97,7 +97,7 @@ class Filter:
 
 
 def wanted(here: Here, which: Annotated[Filter, Depends()], start: Word = "", end: Word = "") -> Wanted:
-    """Return what the parameters ask for."""
+    """Return the filter that the parameters describe."""
     times = {"start": moment(start, "start"), "end": moment(end, "end")}
     return Wanted(
         practice=here.code,
@@ -111,15 +111,15 @@ def wanted(here: Here, which: Annotated[Filter, Depends()], start: Word = "", en
     )
 
 
-Asked = Annotated[Wanted, Depends(wanted)]
+WantedEntries = Annotated[Wanted, Depends(wanted)]
 
 
 def begin(cursor: Cursor = "") -> Position | None:
-    """Return where the page begins."""
+    """Return the position at which the page begins; None for the first page."""
     try:
         return Position.read(cursor) if cursor else None
     except ValueError:
-        raise HTTPException(400, "cursor: take it from the page before, or leave it out.") from None
+        raise HTTPException(400, "cursor: take it from the previous page, or leave it out.") from None
 
 
 Begin = Annotated[Position | None, Depends(begin)]
@@ -127,36 +127,36 @@ Begin = Annotated[Position | None, Depends(begin)]
 
 @router.get("/choices")
 def choices(here: Here, mine: Everywhere) -> Choices:
-    """Return what the filters offer."""
+    """Return the choices of the filters."""
     with crm(here.crm) as connection:
         names = names_of(mine, mine.shown(connection, here.crm))
-        found = (journal.outcomes(connection, here.code), journal.codes(connection, here.code))
-    return Choices(here.code, names, [PULL, PUSH, DECISION], list(RESOURCES), *found)
+        outcomes, codes = journal.outcomes(connection, here.code), journal.codes(connection, here.code)
+    return Choices(here.code, names, [PULL, PUSH, DECISION], list(RESOURCES), outcomes, codes)
 
 
 @router.get("/runs")
-def runs(here: Here, which: Asked, before: Begin, limit: Limit = 25) -> Runs:
-    """Return runs that have such entries, with counts."""
+def runs(here: Here, which: WantedEntries, before: Begin, limit: Limit = 25) -> Runs:
+    """Return the runs with matching entries, with counts."""
     if which.record is not None:
-        raise HTTPException(400, "record: the entries of a record are not grouped by run; ask /logs for them.")
+        raise HTTPException(400, "record: the entries of a record are not grouped by run; read them from /logs.")
     with crm(here.crm) as connection:
-        found, after = journal.runs(connection, which, before, min(limit, 50))
-    return Runs(found, str(after) if after else None)
+        lines, after = journal.runs(connection, which, before, min(limit, 50))
+    return Runs(lines, str(after) if after else None)
 
 
 @router.get("")
-def entries(here: Here, which: Asked, before: Begin, limit: Limit = 50) -> Entries:
-    """Return entries, the newest first."""
+def entries(here: Here, which: WantedEntries, before: Begin, limit: Limit = 50) -> Entries:
+    """Return the matching entries, the newest first."""
     with crm(here.crm) as connection:
-        found, after = journal.entries(connection, which, before, limit)
-    return Entries([entry_of(row) for row in found], str(after) if after else None)
+        rows, after = journal.entries(connection, which, before, limit)
+    return Entries([entry_of(row) for row in rows], str(after) if after else None)
 
 
 @router.get("/csv", response_class=StreamingResponse)
-def as_csv(here: Here, which: Asked) -> StreamingResponse:
-    """Return the entries as a table for a spreadsheet: at most CSV_ROWS."""
-    # In a file of its own that has no name: the CRM is let go before a slow reader begins, and memory stays flat.
-    file = tempfile.SpooledTemporaryFile(max_size=SPOOLED, mode="w+b")  # noqa: SIM115 - closed with the answer
+def as_csv(here: Here, which: WantedEntries) -> StreamingResponse:
+    """Return the matching entries as CSV for a spreadsheet: at most CSV_ROWS."""
+    # An unnamed temporary file: the CRM's connection is closed before a slow client reads, and memory stays flat.
+    file = tempfile.SpooledTemporaryFile(max_size=SPOOLED, mode="w+b")  # noqa: SIM115 - closed after the response
     with crm(here.crm) as connection:
         file.write(_line(_CSV))
         for row in journal.every(connection, which, CSV_ROWS):

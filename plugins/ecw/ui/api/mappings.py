@@ -1,4 +1,4 @@
-"""Mappings as tables, their crosswalks' reach, and a trial of one record, which is shown and kept nowhere."""
+"""Mappings as tables, the state of their crosswalks, and a trial with one record, which is stored nowhere."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Mappings:
 
 
 class Trial(BaseModel):
-    """A record of eCW's: its id, which is read now, or the record itself as JSON."""
+    """A record of eCW: by its id, to be read now, or as JSON."""
 
     practice: str = Field(min_length=1, max_length=64)
     resource: str = Field(max_length=64)
@@ -43,7 +43,7 @@ class Trial(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One column of the row: its value, where it was taken from, and why from there."""
+    """One column of the row: its value, the path from which it was taken, and the reasons."""
 
     column: str
     label: str
@@ -54,7 +54,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """The row that the mapping makes; with problems it may not enter."""
+    """The row that the mapping makes; a record with problems would be rejected."""
 
     columns: list[Shown]
     problems: list[str]
@@ -71,40 +71,40 @@ def mapping(here: Here, resource: Resource = "patient") -> Mappings:
 
 
 @router.post("/mappings/try", dependencies=[Depends(from_this_page), VALUES])
-def trial(here: Here, asked: Trial) -> Tried:
+def trial(here: Here, body: Trial) -> Tried:
     """Map one record as a pull would; nothing is written."""
-    name = known_resource(asked.resource)
-    if name is None or bool(asked.ecw_id) == bool(asked.json_text):
+    name = known_resource(body.resource)
+    if name is None or bool(body.ecw_id) == bool(body.json_text):
         raise HTTPException(400, "Name the resource, and either an eCW id or a record as JSON.")
-    [found] = mappings_for(here, [name])
-    record = _pasted(asked.json_text, name) if asked.json_text else _read(here, asked)
-    shown = pulled(found, record)
+    [mapping] = mappings_for(here, [name])
+    record = _pasted(body.json_text, name) if body.json_text else _read(here, body)
+    preview = pulled(mapping, record)
 
     def text(problem: Any) -> str:
         return f"{problem.column or 'the record'}: {problem.rule}: {problem.reason}"
 
     return Tried(
-        [Shown(one.column, one.label, one.value, one.place, one.why) for one in shown.columns],
-        [text(problem) for problem in shown.problems],
-        [text(problem) for problem in shown.warnings],
-        shown.unmapped,
+        [Shown(one.column, one.label, one.value, one.place, one.why) for one in preview.columns],
+        [text(problem) for problem in preview.problems],
+        [text(problem) for problem in preview.warnings],
+        preview.unmapped,
     )
 
 
-def _read(here: Site, asked: Trial) -> dict[str, Any]:
-    at = here.required()
-    with crm_engine(at.crm_connection) as engine:
-        client = client_for(connections.get(at.connection), "manual", engine)
-        return client.read(RESOURCES[asked.resource].fhir_type, asked.ecw_id)
+def _read(here: Site, body: Trial) -> dict[str, Any]:
+    practice = here.required()
+    with crm_engine(practice.crm_connection) as engine:
+        client = client_for(connections.get(practice.connection), "manual", engine)
+        return client.read(RESOURCES[body.resource].fhir_type, body.ecw_id)
 
 
 def _pasted(text: str, resource: str) -> dict[str, Any]:
     try:
         record = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        # The place alone: the error's own text could quote the record.
-        raise HTTPException(400, f"The text is no JSON: see line {error.lineno}, column {error.colno}.") from None
+        # The position only: the error's own text could quote the record.
+        raise HTTPException(400, f"The text is not JSON: see line {error.lineno}, column {error.colno}.") from None
     kind = RESOURCES[resource].fhir_type
     if not isinstance(record, dict) or record.get("resourceType") != kind:
-        raise HTTPException(400, f"The text is no {kind}: paste one record whose resourceType is {kind}.")
+        raise HTTPException(400, f"The text is not a {kind}: paste one record with the resourceType {kind}.")
     return record

@@ -1,4 +1,4 @@
-"""Who asks, and what that person may do: so that a page offers no button that would be refused."""
+"""The user and the user's rights, so that a page disables the buttons of actions that would be refused."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ router = APIRouter(dependencies=[READ_ANY])
 
 @dataclass(frozen=True, slots=True)
 class OfPractice:
-    """A user's rights to a practice: `act` names those of its DAGs that may be triggered; `suffix` ends its DAG ids.
+    """A user's rights to a practice: `act` has the ids of its DAGs that the user may trigger.
 
-    `crm` is the connection whose editors see values; `practice` is "" for all that no connection here has.
+    `suffix` is the end of its DAG ids, `crm` the connection whose editors see values. The entry with the `practice` ""
+    is for all practices without a connection in this Airflow.
     """
 
     practice: str

@@ -1,4 +1,4 @@
-"""The Overview of one practice: its state, what needs attention first, and what the charts draw."""
+"""The Overview of one practice: its state, what needs attention first, and the numbers of the charts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ router = APIRouter(dependencies=[READ])
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """Calls a minute that the practice permits, those of the present minute, and the last hour's."""
+    """The calls per minute that the practice permits, those of the current minute, and those of the last hour."""
 
     limit: int
     used: int
@@ -36,7 +36,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Everything about one practice, None where it never ran; `practices` are all that may be chosen."""
+    """The overview of one practice; `practice` is None before its first run, `practices` are the user's choices."""
 
     at: datetime
     name: str
@@ -58,14 +58,14 @@ def overview(here: Here, mine: Everywhere) -> Overview:
     clock = clocks_of({name: here.practice}, now)[name]
     base = (now, name, clock.every.total_seconds(), list(clock.scheduled))
     with crm(here.crm) as connection:
-        there = mine.shown(connection, here.crm)
-        if name not in there:
-            return Overview(*base, names_of(mine, there), None, [], None, [], [], [])
+        in_crm = mine.shown(connection, here.crm)
+        if name not in in_crm:
+            return Overview(*base, names_of(mine, in_crm), None, [], None, [], [], [])
         [state] = sync_state.states(connection, {name: clock})
         minutes = charts.calls(connection, name, now)
         return Overview(
             *base,
-            names_of(mine, there),
+            names_of(mine, in_crm),
             state,
             attention(connection, state, clock, _switches(here)),
             _quota(here, minutes),
@@ -85,5 +85,5 @@ def _switches(here: Site) -> Switches:
     names = [here.dag_id(dag) for dag in DAGS]
     with create_session() as session:
         paused = session.scalars(select(DagModel.dag_id).where(DagModel.dag_id.in_(names), DagModel.is_paused))
-        by = stopped(here.practice) if here.practice else STOP if is_on(STOP, unset=False) else None
-        return Switches(here.suffix, list(paused), by)
+        kill_switch = stopped(here.practice) if here.practice else STOP if is_on(STOP, unset=False) else None
+        return Switches(here.suffix, list(paused), kill_switch)

@@ -15,7 +15,7 @@ router = APIRouter(dependencies=[READ])
 
 @dataclass(frozen=True, slots=True)
 class Practices:
-    """The practices that may be chosen, by name; `practice` is the one that is shown, `ran` whether it ever ran."""
+    """The practices of the user, by name; `practice` is the one that is shown, `ran` is True if it has ever run."""
 
     practice: str
     practices: list[str]
@@ -26,10 +26,10 @@ class Practices:
 def practices(here: Here, mine: Everywhere) -> Practices:
     """Return the practices that the user may read."""
     with crm(here.crm) as connection:
-        there = mine.shown(connection, here.crm)
-    return Practices(here.code, names_of(mine, there), here.code in there)
+        in_crm = mine.shown(connection, here.crm)
+    return Practices(here.code, names_of(mine, in_crm), here.code in in_crm)
 
 
-def names_of(mine: Allowed, there: Iterable[str]) -> list[str]:
-    """Return what a page offers to choose from: what this Airflow synchronises, and what else is in the CRM."""
-    return sorted({*there, *(site.code for site in mine.readable if site.code)})
+def names_of(mine: Allowed, in_crm: Iterable[str]) -> list[str]:
+    """Return the practices that a page offers: those of this Airflow, and others that have rows in the CRM."""
+    return sorted({*in_crm, *(site.code for site in mine.readable if site.code)})

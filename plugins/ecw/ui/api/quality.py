@@ -1,4 +1,4 @@
-"""Expectations over time, the worst first; the tab of a run shows one run's."""
+"""Expectations over time, the worst first; the tab Quality of a run shows the report of one run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ router = APIRouter(dependencies=[READ])
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """One expectation, and what it found in the last checks, the oldest first."""
+    """One expectation and its results in the last checks, the oldest first."""
 
     resource: str
     rule: str
@@ -39,5 +39,5 @@ def history(here: Here, resource: Resource = "") -> History:
     """Return the expectations with their last checks."""
     name = known_resource(resource)
     with crm(here.crm) as connection:
-        found = quality_history.history(connection, here.code, [name] if name else list(RESOURCES))
-    return History([Expectation(one.resource, one.rule, one.column, one.demand, one.checks) for one in found])
+        expectations = quality_history.history(connection, here.code, [name] if name else list(RESOURCES))
+    return History([Expectation(one.resource, one.rule, one.column, one.demand, one.checks) for one in expectations])

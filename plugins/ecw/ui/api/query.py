@@ -1,4 +1,4 @@
-"""Parameters that several pages take, bounded."""
+"""Parameters of several pages, with their bounds."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ Resource = Annotated[str, Query(max_length=64, description="A resource, as in re
 RecordId = Annotated[str, Query(max_length=128, description="An id of either side")]
 RunId = Annotated[str, Query(max_length=250, description="An Airflow run")]
 Word = Annotated[str, Query(max_length=64)]
-Cursor = Annotated[str, Query(max_length=600, description="Where the page before ended")]
+Cursor = Annotated[str, Query(max_length=600, description="Where the previous page ended")]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 
 def moment(text: str, name: str) -> datetime | None:
-    """Return the time that a parameter holds, None where it is empty.
+    """Return the time of a parameter; None if it is empty.
 
-    Raises a 400 that names it, where it is no time with a zone.
+    Raises a 400 that names the parameter if it is not a time with a zone.
     """
     if not text:
         return None
     try:
-        found = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
+        time = None
+    if time is None or time.tzinfo is None:
         raise HTTPException(400, f"{name}: write a time with its zone, such as 2026-11-25T10:00:00Z.")
-    return found
+    return time
 
 
 def known_resource(name: str) -> str | None:
-    """Return a resource's name, None where it is empty; a 400 for one that there is not."""
+    """Return a resource's name; None if it is empty.  Raises a 400 if the resource does not exist."""
     if name and name not in RESOURCES:
-        raise HTTPException(400, f"There is no resource of that name: use {', '.join(RESOURCES)}.")
+        raise HTTPException(400, f"resource: it does not exist; use {', '.join(RESOURCES)}.")
     return name or None

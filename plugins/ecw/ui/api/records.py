@@ -1,4 +1,4 @@
-"""A record's story: found by an id, or by a number or name; what happened to it; what it belongs to."""
+"""A record's story: the search by an id, number or name, the record's history, and its related records."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ router = APIRouter(dependencies=[READ])
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What was found, at most `find_records.MOST`."""
+    """The records found, at most `find_records.MOST`."""
 
     records: list[Found]
 
 
 @dataclass(frozen=True, slots=True)
 class Relations:
-    """What a record refers to, and what refers to it."""
+    """The records that a record refers to, and those that refer to it."""
 
     related: list[Related]
 
 
 class Text(BaseModel):
-    """A number or a name, or how it begins: patient data, so it stands in no address."""
+    """A number or a name, or its beginning: patient data, so it is sent in a body and never in an address."""
 
     practice: str = Field(min_length=1, max_length=64)
     resource: str = Field("", max_length=64)
@@ -53,25 +53,25 @@ def by_id(here: Here, id: RecordId, resource: Resource = "") -> Records:
 
 
 @router.post("/records/search", dependencies=[Depends(from_this_page), VALUES])
-def by_value(here: Here, asked: Text) -> Records:
+def by_value(here: Here, body: Text) -> Records:
     """Find records by an MR number or a name."""
-    known_resource(asked.resource)
+    known_resource(body.resource)
     here.required()
-    mappings = mappings_for(here, [asked.resource] if asked.resource else list(RESOURCES))
+    mappings = mappings_for(here, [body.resource] if body.resource else list(RESOURCES))
     with crm(here.crm) as connection:
-        return Records(find_records.by_value(connection, here.code, asked.text, mappings))
+        return Records(find_records.by_value(connection, here.code, body.text, mappings))
 
 
 @router.get("/records/story")
 def tell(here: Here, resource: Resource, ecw_id: RecordId = "", crm_id: RecordId = "") -> Story:
-    """Return all that is known of one record."""
+    """Return the history of one record."""
     with crm(here.crm) as connection:
         return story.tell(connection, here.code, _one(connection, here.code, resource, ecw_id, crm_id))
 
 
 @router.get("/records/related")
 def relations(here: Here, resource: Resource, ecw_id: RecordId = "", crm_id: RecordId = "") -> Relations:
-    """Return what belongs to one record: of a patient the policies and encounters."""
+    """Return the records related to one record, such as the policies and encounters of a patient."""
     mappings = mappings_for(here, list(RESOURCES))
     with crm(here.crm) as connection:
         record = _one(connection, here.code, resource, ecw_id, crm_id)

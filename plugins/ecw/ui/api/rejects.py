@@ -1,4 +1,4 @@
-"""Rejects by rule, and one record's reasons; dismissed with a note.  A replay is a run of `ecw_replay`."""
+"""Rejects by rule, single rejects, and their dismissal with a note.  A replay is a run of the DAG `ecw_replay`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from ecw.ui.page import crm
 from ecw.ui.practice import crm_engine
 
 router = APIRouter(dependencies=[READ])
-WHOLE = "-"  # in place of a column's name
+WHOLE = "-"  # in place of a column's name: the reject is about the whole record
 State = Literal["open", "dismissed", "resolved"]
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """One reason of one record; `since` is when the run that found it first began."""
+    """One reason of one record; `since` is when the run began that first rejected the record for it."""
 
     resource: str
     ecw_id: str
@@ -44,21 +44,21 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """All groups of a practice, the largest first; `groups` is cut at the report's bound."""
+    """The groups of a practice, the largest first, at most `rejects.MOST_GROUPS`."""
 
     groups: list[Group]
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of rejects; `next` is the cursor of the next one."""
+    """A page of rejects; `next` is the cursor of the next page."""
 
     rejects: list[Reject]
     next: str | None
 
 
 class Selection(BaseModel):
-    """Records of one resource, by the ids under which their rejects stand."""
+    """Records of one resource, by the ids of their rejects: an eCW id, or `crm:<CRM id>` for a reject of the push."""
 
     practice: str = Field(min_length=1, max_length=64)
     resource: str = Field(max_length=64)
@@ -66,14 +66,14 @@ class Selection(BaseModel):
 
 
 class Dismissal(Selection):
-    """And why they may stay out."""
+    """A selection of records, and a note why they may stay rejected."""
 
     note: str = Field(min_length=1, max_length=dismissing.MAX_NOTE)
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """How many records a decision was about."""
+    """The number of records that a decision changed."""
 
     records: int
 
@@ -83,41 +83,41 @@ def groups(here: Here, state: State = "open", resource: Resource = "") -> Groups
     """Return the rejects by rule and column."""
     known_resource(resource)
     with crm(here.crm) as connection:
-        found = rejects.groups(connection, here.code, state)
-    return Groups([one for one in found if resource in ("", one.resource)])
+        all_groups = rejects.groups(connection, here.code, state)
+    return Groups([group for group in all_groups if resource in ("", group.resource)])
 
 
-class Asked(BaseModel):
-    """Which rejects, and where the page before ended."""
+class PageQuery(BaseModel):
+    """The filters of rejects, and the cursor of the page."""
 
-    practice: str = Field("", max_length=64, description="read by `Here`")
+    practice: str = Field("", max_length=64, description="The practice's code")  # read by `Here`
     state: State = "open"
     resource: str = Field("", max_length=64)
     step: str = Field("", max_length=64)
     rule: str = Field("", max_length=128)
-    column: str = Field("", max_length=128, description="`-`: about the whole record")
+    column: str = Field("", max_length=128, description="`-`: rejects of the whole record")
     run: str = Field("", max_length=250)
     record: str = Field("", max_length=128)
     cursor: str = Field("", max_length=1_000)
 
 
 @router.get("/rejects")
-def page(here: Here, asked: Annotated[Asked, Query()]) -> Page:
+def page(here: Here, query: Annotated[PageQuery, Query()]) -> Page:
     """Return a page of rejects."""
-    known_resource(asked.resource)
+    known_resource(query.resource)
     wanted = Wanted(
         practice=here.code,
-        state=asked.state,
-        resource=asked.resource,
-        step=asked.step,
-        rule=asked.rule,
-        column=_column(asked.column),
-        run=asked.run,
-        record=asked.record,
+        state=query.state,
+        resource=query.resource,
+        step=query.step,
+        rule=query.rule,
+        column=_column(query.column),
+        run=query.run,
+        record=query.record,
     )
     with crm(here.crm) as connection:
-        found = rejects.page(connection, wanted, cursors.after(asked.cursor, 6))
-    return Page([Reject(**one) for one in found.rejects], cursors.cursor(found.next))
+        rows = rejects.page(connection, wanted, cursors.after(query.cursor, 6))
+    return Page([Reject(**one) for one in rows.rejects], cursors.cursor(rows.next))
 
 
 def _column(name: str) -> str | None:
@@ -125,17 +125,16 @@ def _column(name: str) -> str | None:
 
 
 @router.post("/rejects/dismiss", dependencies=act(REPLAY_DAG))
-def dismiss(here: Here, asked: Dismissal, user: GetUserDep) -> Done:
+def dismiss(here: Here, body: Dismissal, user: GetUserDep) -> Done:
     """Dismiss the open rejects of records, with a note."""
-    known_resource(asked.resource)
+    known_resource(body.resource)
     with crm_engine(here.crm) as engine:
-        by, ids = user.get_name(), asked.ids
-        return Done(dismissing.dismiss(engine, here.code, asked.resource, ids, by, asked.note))
+        return Done(dismissing.dismiss(engine, here.code, body.resource, body.ids, user.get_name(), body.note))
 
 
 @router.post("/rejects/reopen", dependencies=act(REPLAY_DAG))
-def reopen(here: Here, asked: Selection, user: GetUserDep) -> Done:
+def reopen(here: Here, body: Selection, user: GetUserDep) -> Done:
     """Open dismissed rejects again."""
-    known_resource(asked.resource)
+    known_resource(body.resource)
     with crm_engine(here.crm) as engine:
-        return Done(dismissing.reopen(engine, here.code, asked.resource, asked.ids, user.get_name()))
+        return Done(dismissing.reopen(engine, here.code, body.resource, body.ids, user.get_name()))

@@ -1,4 +1,4 @@
-"""Conflicts and held matches: what waits, both sides side by side, and a person's decision."""
+"""Conflicts and held patients: what waits for a decision, the values of both sides, and the decision."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Text = Annotated[str, Field(max_length=128)]
 
 @dataclass(frozen=True, slots=True)
 class Conflicts:
-    """The columns that wait, and a page of fields."""
+    """The columns with open conflicts, and a page of conflicts."""
 
     groups: list[ConflictGroup]
     conflicts: list[Conflict]
@@ -37,7 +37,7 @@ class Conflicts:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """A page of held matches."""
+    """A page of held patients."""
 
     matches: list[Match]
     next: str | None
@@ -45,7 +45,7 @@ class Matches:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One column on both sides: patient data."""
+    """The values of one column on both sides: patient data."""
 
     column: str
     label: str
@@ -56,7 +56,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """A record of the CRM beside those of eCW, as they are now."""
+    """A record of the CRM and those of eCW to compare it with, as they are now; `missing` are ids that eCW lacks."""
 
     columns: list[Value]
     ecw_ids: list[str]
@@ -64,7 +64,7 @@ class Sides:
 
 
 class Record(BaseModel):
-    """Which record of the CRM, beside which of eCW."""
+    """A record of the CRM, and the records of eCW to compare it with."""
 
     practice: str = Field(min_length=1, max_length=64)
     resource: str = Field("patient", max_length=64)
@@ -73,7 +73,7 @@ class Record(BaseModel):
 
 
 class Winner(BaseModel):
-    """One field, by its record and column."""
+    """One field: its record and its column."""
 
     resource: str = Field(max_length=64)
     crm_id: Text
@@ -81,7 +81,7 @@ class Winner(BaseModel):
 
 
 class Winners(BaseModel):
-    """The side that counts, for one field or for several that are alike."""
+    """The side whose value wins, for one field or several."""
 
     practice: str = Field(min_length=1, max_length=64)
     winner: Literal["crm", "emr"]
@@ -89,7 +89,7 @@ class Winners(BaseModel):
 
 
 class Decision(BaseModel):
-    """What a held patient is: an eCW id, new, leave; of a link that is in doubt: same, unlink."""
+    """A decision about a held patient: an eCW id, `new` or `leave`; for a linked patient, `same` or `unlink`."""
 
     practice: str = Field(min_length=1, max_length=64)
     crm_id: Text
@@ -98,7 +98,7 @@ class Decision(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """How many choices were taken, and which run does them."""
+    """The number of recorded choices, and the DAG that applies them."""
 
     decided: int
     dag: str
@@ -110,49 +110,52 @@ def conflicts(here: Here, resource: Resource = "", column: Word = "", cursor: Cu
     known_resource(resource)
     with crm(here.crm) as connection:
         groups = reviews.conflict_groups(connection, here.code)
-        found = reviews.conflicts(connection, here.code, resource, column, cursors.after(cursor, 3))
-    return Conflicts(groups, found.items, cursors.cursor(found.next))
+        page = reviews.conflicts(connection, here.code, resource, column, cursors.after(cursor, 3))
+    return Conflicts(groups, page.items, cursors.cursor(page.next))
 
 
 @router.get("/matches")
 def matches(here: Here, cursor: Cursor = "") -> Matches:
-    """Return the patients that are held."""
+    """Return the held patients."""
     with crm(here.crm) as connection:
-        found = reviews.matches(connection, here.code, cursors.after(cursor, 1))
-    return Matches(found.items, cursors.cursor(found.next))
+        page = reviews.matches(connection, here.code, cursors.after(cursor, 1))
+    return Matches(page.items, cursors.cursor(page.next))
 
 
-# POST: an address with ids in it would stand in logs, and each call costs the practice's quota.
+# POST, not GET: ids in an address would be written to access logs, and each call uses the practice's quota.
 @router.post("/sides", dependencies=[Depends(from_this_page), VALUES])
-def sides(here: Here, asked: Record) -> Sides:
-    """Read both sides now and compare them; nothing of it is kept."""
-    known_resource(asked.resource)
-    with side_of(here, asked.resource) as (side, conn_id):
+def sides(here: Here, body: Record) -> Sides:
+    """Read both sides now and compare them; no value is stored."""
+    known_resource(body.resource)
+    with side_of(here, body.resource) as (side, conn_id):
         client = client_for(connections.get(conn_id), "manual", side.engine)
-        found = review.sides(side, client, asked.crm_id, asked.ecw_ids)
-    columns = [Value(one.column, one.label, one.crm, dict(one.emr), one.differs) for one in found.columns]
-    return Sides(columns, list(found.ecw_ids), list(found.missing))
+        compared = review.sides(side, client, body.crm_id, body.ecw_ids)
+    columns = [Value(one.column, one.label, one.crm, dict(one.emr), one.differs) for one in compared.columns]
+    return Sides(columns, list(compared.ecw_ids), list(compared.missing))
 
 
 @router.post("/conflicts/choose", dependencies=act(PUSH_DAG))
-def choose_winner(here: Here, asked: Winners, user: GetUserDep) -> Done:
-    """Choose the side that counts; the first field that waits for no choice ends it, with those before it done."""
+def choose_winner(here: Here, body: Winners, user: GetUserDep) -> Done:
+    """Choose the side whose value wins, for each field.
+
+    A field without an open conflict is an error; the choices for the fields before it are kept.
+    """
     with side_of(here) as (side, _):
-        for one in asked.fields:
+        for one in body.fields:
             field = ConflictField(here.code, one.resource, one.crm_id, one.column)
-            review.choose_winner(side, field, asked.winner, user.get_name())
-    return Done(len(asked.fields), here.dag_id(PUSH_DAG if asked.winner == "crm" else READ_DAG))
+            review.choose_winner(side, field, body.winner, user.get_name())
+    return Done(len(body.fields), here.dag_id(PUSH_DAG if body.winner == "crm" else READ_DAG))
 
 
 @router.post("/matches/choose", dependencies=act(PUSH_DAG))
-def choose_match(here: Here, asked: Decision, user: GetUserDep) -> Done:
-    """Say who a held patient is; the next push does it."""
+def choose_match(here: Here, body: Decision, user: GetUserDep) -> Done:
+    """Decide who a held patient is; the next push applies it."""
     by = user.get_name()
     with side_of(here) as (side, conn_id):
-        if asked.choice == "same":
-            review.same_person(side, client_for(connections.get(conn_id), "manual", side.engine), asked.crm_id, by)
-        elif asked.choice == "unlink":
-            review.unlink(side, conn_id, asked.crm_id, by)
+        if body.choice == "same":
+            review.same_person(side, client_for(connections.get(conn_id), "manual", side.engine), body.crm_id, by)
+        elif body.choice == "unlink":
+            review.unlink(side, conn_id, body.crm_id, by)
         else:
-            review.choose_match(side, asked.crm_id, asked.choice, by)
+            review.choose_match(side, body.crm_id, body.choice, by)
     return Done(1, here.dag_id(PUSH_DAG))

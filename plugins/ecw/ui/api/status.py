@@ -1,4 +1,4 @@
-"""The state of everything in one answer: what the Overview shows first, and what another system can poll."""
+"""The state of all practices in one response: for the card on Airflow's Home, and for other systems to poll."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ router = APIRouter(dependencies=[READ_ANY])
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """The calls to eCW in the present minute, and how many the practice's connection permits."""
+    """The calls to eCW in the current minute, and the limit of the practice's connection."""
 
     used: int
     limit: int
@@ -28,7 +28,7 @@ class Calls:
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """A CRM that cannot be read, and whose state is therefore not known."""
+    """A CRM that cannot be read: its practices, and the error with its next step."""
 
     practices: list[str]
     what: str
@@ -38,7 +38,7 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All practices that the user may read, or the one that was asked for; `calls` are by practice."""
+    """All practices that the user may read, or the one that a request names; `calls` by practice."""
 
     at: datetime
     practices: list[PracticeState]
@@ -48,29 +48,33 @@ class Status:
 
 @router.get("/status")
 def status(mine: Everywhere, practice: Practice = "") -> Status:
-    """Return ages, last runs and counts of what waits; of several CRMs, also where one of them cannot be read."""
+    """Return ages, last runs and counts of what waits.
+
+    If one of several CRMs cannot be read, the others are returned, and the response names that one as unreachable.
+    """
     conn_ids = [mine.site(practice).crm] if practice else mine.crms
-    found = Status(datetime.now(UTC), [], {}, [])
+    result = Status(datetime.now(UTC), [], {}, [])
     for conn_id in conn_ids:
         try:
-            _read(found, mine, conn_id, practice)
+            _read(result, mine, conn_id, practice)
         except EcwError as error:
             if len(conn_ids) == 1:
                 raise
             names = [site.code for site in mine.readable if site.crm == conn_id and site.code]
-            found.unreachable.append(Unreachable(names, error.what, error.next_step, error.who))
-    found.practices.sort(key=lambda one: one.practice)
-    return found
+            result.unreachable.append(Unreachable(names, error.what, error.next_step, error.who))
+    result.practices.sort(key=lambda one: one.practice)
+    return result
 
 
-def _read(found: Status, mine: Allowed, conn_id: str, practice: str) -> None:
+def _read(result: Status, mine: Allowed, conn_id: str, practice: str) -> None:
+    """Add the practices of one CRM to the result."""
     with crm(conn_id) as connection:
         names = [name for name in mine.shown(connection, conn_id) if practice in ("", name)]
         sites = {name: mine.site(name) for name in names}
-        clocks = clocks_of({name: site.practice for name, site in sites.items()}, found.at)
+        clocks = clocks_of({name: site.practice for name, site in sites.items()}, result.at)
         states = sync_state.states(connection, clocks)
-        used = charts.calls_now(connection, names, found.at)
-    found.practices.extend(states)
-    found.calls.update(
+        used = charts.calls_now(connection, names, result.at)
+    result.practices.extend(states)
+    result.calls.update(
         {name: Calls(used.get(name, 0), calls_per_minute(site.practice)) for name, site in sites.items()}
     )

@@ -1,4 +1,4 @@
-// The card on Airflow's Home: one line per practice, and what needs a person.
+// The card on Airflow's Home: one line for each practice, with the number of records that wait for a person.
 import { C, Count, Problem, State, To, h, pageTo, plural, span, useApi } from "./kit.js";
 
 const sum = (resources, name) => resources.reduce((total, one) => total + one[name], 0);
@@ -10,10 +10,10 @@ const Line = ({ practice: { practice, resources } }) => {
   const waits = [["open_rejects", "reject"], ["conflicts", "conflict"], ["held", "held match", "held matches"], ["unknown", "unknown outcome"]]
     .map(([name, one, many]) => [sum(resources, name), one, many]).filter(([count]) => count)
     .map(([count, one, many]) => plural(count, one, many));
-  const word = failed.length ? "failed" : late.length ? "late" : oldest ? "in step" : "never pulled";
+  const word = failed.length ? "failed" : late.length ? "late" : oldest ? "up to date" : "never pulled";
   return h(C.Flex, { as: "li", gap: 3, align: "baseline", wrap: "wrap", py: 1 },
     h(To, { to: pageTo("overview", { practice }), fontWeight: "semibold", minW: "90px" }, practice),
-    h(State, { value: word, tone: word === "in step" ? "green" : word === "failed" ? "red" : "orange" }),
+    h(State, { value: word, tone: word === "up to date" ? "green" : word === "failed" ? "red" : "orange" }),
     h(C.Text, { fontSize: "sm" }, oldest ? `oldest: ${oldest.resource}, ${span(oldest.age_seconds)}` : "nothing loaded yet"),
     h(C.Text, { fontSize: "sm", color: waits.length ? "fg" : "fg.muted" }, waits.length ? `needs a person: ${waits.join(", ")}` : "nothing waits"));
 };
@@ -23,7 +23,7 @@ const Unread = ({ crm }) =>
 
 const Card = () => {
   const { data, error } = useApi("status");
-  if (error?.status === 403 || error?.status === 401) return null; // whoever may not see the runs sees no card
+  if (error?.status === 403 || error?.status === 401) return null; // no card for a user who may not see the runs
   return h(C.Box, { as: "section", borderWidth: "1px", borderColor: "border", borderRadius: "lg", p: 4, "aria-label": "EMR sync" },
     h(C.Heading, { as: "h2", size: "md", mb: 2 }, h(To, { to: pageTo("overview") }, "EMR sync")),
     error ? h(Problem, { error }) : !data ? h(C.Skeleton, { height: "24px" })

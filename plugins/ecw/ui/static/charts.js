@@ -1,4 +1,4 @@
-// Charts as inline SVG in Airflow's colours, each with a text for who cannot see it.
+// Charts as inline SVG in Airflow's colours, each with a text for screen readers.
 import { C, h, number, useEffect, useRef, useState } from "./kit.js";
 
 export const COLOURS = { changed: "var(--chakra-colors-blue-solid)", rejected: "var(--chakra-colors-orange-solid)", good: "var(--chakra-colors-green-solid)", bad: "var(--chakra-colors-red-solid)", quiet: "var(--chakra-colors-gray-solid)", warn: "var(--chakra-colors-orange-solid)" };
@@ -7,13 +7,14 @@ export const Legend = ({ series }) =>
   h(C.HStack, { gap: 4, wrap: "wrap", fontSize: "xs", color: "fg.muted", mt: 2 },
     ...series.map(({ name, colour }) => h(C.HStack, { key: name, gap: 1 }, h(C.Box, { as: "span", width: "10px", height: "10px", borderRadius: "2px", style: { background: colour }, "aria-hidden": true }), h("span", null, name))));
 
-const nice = (most) => {
+/** The upper end of an axis: a round number that is at least `most`. */
+const axisEnd = (most) => {
   if (most <= 5) return 5;
   const size = 10 ** Math.floor(Math.log10(most));
   return [1, 2, 2.5, 5, 10].map((step) => step * size).find((top) => top >= most);
 };
 
-/** The width of an element in pixels, so that a chart's letters keep their size. */
+/** The width of an element in pixels, so that the letters of a chart keep their size. */
 const useWidth = (usual) => {
   const ref = useRef(null);
   const [width, setWidth] = useState(usual);
@@ -28,12 +29,12 @@ const useWidth = (usual) => {
 
 /**
  * Stacked bars. `bars`: {label, title, values: [number per series]}; `series`: {name, colour}; `limit` draws a line.
- * `summary` is the text in place of the picture.
+ * `summary` is the text for screen readers.
  */
 export const Bars = ({ bars, series, summary, limit, limitLabel, height = 150, every = 1 }) => {
   const [ref, width] = useWidth(560);
   const [left, bottom, top] = [40, 18, 14];
-  const most = nice(Math.max(limit ?? 0, ...bars.map((bar) => bar.values.reduce((sum, value) => sum + value, 0)), 1));
+  const most = axisEnd(Math.max(limit ?? 0, ...bars.map((bar) => bar.values.reduce((sum, value) => sum + value, 0)), 1));
   const y = (value) => top + (height - top - bottom) * (1 - value / most);
   const step = (width - left) / Math.max(bars.length, 1);
   const wide = Math.max(1, Math.min(28, step * 0.72));

@@ -31,7 +31,7 @@ const useModule = (load) => {
   return state;
 };
 
-/** A page that failed shows what happened in place of itself; the navigation stays. */
+/** Shows the error of a page that failed, in place of the page; the navigation stays. */
 class Guard extends React.Component {
   state = {};
   static getDerivedStateFromError(error) {
@@ -53,16 +53,16 @@ const Navigation = ({ current }) =>
 
 const Page = ({ load }) => {
   const { component, failed } = useModule(load);
-  if (failed) return h(Problem, { error: { message: "The page's module could not be loaded.", next: "reload the page; see whether Airflow's API server is up." } });
+  if (failed) return h(Problem, { error: { message: "The page's module could not be loaded.", next: "check that Airflow's API server is up, then reload the page." } });
   return component ? h(Guard, null, h(component)) : h(Loading);
 };
 
-let known; // the user's rights, asked once
+let cachedRights; // the user's rights, fetched once
 const Console = () => {
   const { pathname } = Router.useLocation();
-  const [state, setState] = useState({ rights: known });
+  const [state, setState] = useState({ rights: cachedRights });
   useEffect(() => {
-    if (!known) read("me").then((rights) => setState({ rights: (known = rights) }), (error) => setState({ error }));
+    if (!cachedRights) read("me").then((rights) => setState({ rights: (cachedRights = rights) }), (error) => setState({ error }));
   }, []);
   const address = pathname.split("/plugin/emr-sync")[1]?.split("/")[1] || PAGES[0][0];
   const page = PAGES.find(([one]) => one === address);

@@ -1,4 +1,4 @@
-// The component kit: what every page of the console is made of. Plain ES module over what Airflow shares.
+// The components of all pages of the console: a plain ES module that uses the libraries which Airflow shares.
 const { React, ChakraUI: C, ReactRouterDOM: Router } = globalThis;
 export { C, React, Router };
 export const h = React.createElement;
@@ -11,78 +11,79 @@ const AIRFLOW = new URL("../../api/v2/", import.meta.url);
 export const HOME = "/plugin/emr-sync";
 
 const query = (params) => {
-  const found = new URLSearchParams();
+  const search = new URLSearchParams();
   for (const [name, value] of Object.entries(params ?? {})) {
-    if (value !== undefined && value !== null && value !== "") found.set(name, String(value));
+    if (value !== undefined && value !== null && value !== "") search.set(name, String(value));
   }
-  const text = found.toString();
+  const text = search.toString();
   return text ? `?${text}` : "";
 };
-/** The address of something in the API, for a link or a download. */
+/** The address of a route of the API, for a link or a download. */
 export const apiHref = (path, params) => new URL(path + query(params), API).href;
 /** The address of a page of the console, for a router link. */
 export const pageTo = (page, params) => `${HOME}/${page}${query(params)}`;
 export const runTo = (dag, run) => `/dags/${encodeURIComponent(dag)}/runs/${encodeURIComponent(run)}`;
 export const dagTo = (dag) => `/dags/${encodeURIComponent(dag)}`;
 
-const MEANING = {
+// The message and the next step of a status without a detail of its own.
+const MESSAGES = {
   401: ["Your login has ended.", "reload the page and log in again."],
   403: ["You may not see or do this.", "ask an Airflow administrator for the right."],
-  404: ["The console's API has no such address.", "restart Airflow's API server: its plugin is older than this page."],
+  404: ["The console's API does not have this address.", "restart Airflow's API server: its plugin is older than this page."],
 };
 
-/** An error as a person reads it: what happened, the next step, who does it. */
-export class Trouble extends Error {
+/** An error to show: its message, the next step (`next`) and the person who takes it (`who`). */
+export class ApiError extends Error {
   constructor(status, detail) {
-    const [what, next] = MEANING[status] ?? [`Airflow's API server answered ${status}.`, "try again; then read its log."];
-    const said = detail && typeof detail === "object" && !Array.isArray(detail) ? detail : undefined;
+    const [what, next] = MESSAGES[status] ?? [`Airflow's API server answered ${status}.`, "try again; then read its log."];
+    const fields = detail && typeof detail === "object" && !Array.isArray(detail) ? detail : undefined;
     const plain = typeof detail === "string" && detail !== "Forbidden" && detail !== "Not Found" ? detail : undefined;
-    super(said?.what ?? plain ?? (Array.isArray(detail) ? "A value of the address cannot be used." : what));
+    super(fields?.what ?? plain ?? (Array.isArray(detail) ? "A value of the address is not valid." : what));
     this.status = status;
-    this.next = said?.next_step ?? (Array.isArray(detail) ? `correct ${detail.map((one) => one.loc?.at(-1)).join(", ")}.` : next);
-    this.who = said?.who;
+    this.next = fields?.next_step ?? (Array.isArray(detail) ? `correct ${detail.map((one) => one.loc?.at(-1)).join(", ")}.` : next);
+    this.who = fields?.who;
   }
 }
 
 const call = async (address, options = {}) => {
-  let answer;
+  let response;
   try {
-    answer = await fetch(address, { credentials: "same-origin", ...options });
+    response = await fetch(address, { credentials: "same-origin", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Trouble(0, { what: "Airflow's API server does not answer.", next_step: "try again; see whether it is up." });
+    throw new ApiError(0, { what: "Airflow's API server does not answer.", next_step: "check that it is up, then try again." });
   }
-  const text = await answer.text();
+  const text = await response.text();
   let body;
   try {
     body = text ? JSON.parse(text) : undefined;
   } catch {
-    throw new Trouble(answer.status, { what: "The answer is not JSON.", next_step: "see whether a proxy answers in place of Airflow." });
+    throw new ApiError(response.status, { what: "The response is not JSON.", next_step: "check whether a proxy answers in place of Airflow." });
   }
-  if (!answer.ok) throw new Trouble(answer.status, body?.detail);
+  if (!response.ok) throw new ApiError(response.status, body?.detail);
   return body;
 };
 /** Read from the API. */
 export const read = (path, params, signal) => call(apiHref(path, params), { signal });
-const sent = (address, body, method = "POST") =>
+const send = (address, body, method = "POST") =>
   call(address, {
     method,
     headers: { "Content-Type": "application/json", "X-ECW-Console": "1" },
     body: JSON.stringify(body ?? {}),
   });
-/** Act through the API; resolves to its answer. */
-export const act = (path, body) => sent(new URL(path, API), body);
+/** Send an action to the API; resolves to its response. */
+export const act = (path, body) => send(new URL(path, API), body);
 /**
- * Start a run through Airflow's own API, which checks the right and keeps who did it; resolves to the run's id.
- * A run of a paused DAG would stay queued, so the DAG is unpaused, as Airflow's own form does.
+ * Start a run through Airflow's own API, which checks the right and records the user; resolves to the run's id.
+ * A run of a paused DAG would stay queued, so the DAG is unpaused first, as Airflow's own form does.
  */
 export const trigger = async (dag, conf) => {
   const address = new URL(`dags/${encodeURIComponent(dag)}`, AIRFLOW);
-  if ((await call(address)).is_paused) await sent(`${address}?update_mask=is_paused`, { is_paused: false }, "PATCH");
-  return (await sent(`${address}/dagRuns`, { logical_date: null, conf })).dag_run_id;
+  if ((await call(address)).is_paused) await send(`${address}?update_mask=is_paused`, { is_paused: false }, "PATCH");
+  return (await send(`${address}/dagRuns`, { logical_date: null, conf })).dag_run_id;
 };
 
-/** Data of an address: {data, error, loading, reload}. Old data stays while new data is fetched. */
+/** The data of a route: {data, error, loading, reload}. The old data is kept while new data is fetched. */
 export const useApi = (path, params, { skip = false } = {}) => {
   const key = skip ? "" : path + query(params);
   const [state, setState] = useState({ loading: true });
@@ -103,14 +104,14 @@ export const useApi = (path, params, { skip = false } = {}) => {
 const Rights = React.createContext({ name: "", practices: [] });
 export const RightsProvider = Rights.Provider;
 const NONE = { practice: "", suffix: "", crm: "crm_default", act: [], values: false };
-/** The user's rights to a practice: {suffix, crm, act: [DAG ids], values, dag(of)}; `dag` makes the practice's own id. */
+/** The user's rights to a practice: {suffix, crm, act: [DAG ids], values, dag(of)}; `dag` returns the practice's DAG id. */
 export const useRights = (practice) => {
   const { practices } = React.useContext(Rights);
-  const found = practices.find((one) => one.practice === practice) ?? practices.find((one) => one.practice === "") ?? NONE;
-  return { ...found, dag: (of) => of + found.suffix };
+  const rights = practices.find((one) => one.practice === practice) ?? practices.find((one) => one.practice === "") ?? NONE;
+  return { ...rights, dag: (of) => of + rights.suffix };
 };
 
-/** The address's parameters as an object, and a setter that changes some of them and starts at the first page. */
+/** The address's parameters as an object, and a function that changes some of them and returns to the first page. */
 export const useQuery = () => {
   const [params, setParams] = Router.useSearchParams();
   const values = useMemo(() => Object.fromEntries(params), [params]);
@@ -149,7 +150,7 @@ const zone = () => {
   }
 };
 const formats = new Map();
-/** A moment in the zone that the viewer chose in Airflow, or the browser's. */
+/** A time in the zone that the user chose in Airflow, or else in the browser's zone. */
 export const clockTime = (moment, options = { dateStyle: "medium", timeStyle: "short" }) => {
   const key = JSON.stringify([zone(), options]);
   if (!formats.has(key)) {
@@ -164,7 +165,7 @@ export const clockTime = (moment, options = { dateStyle: "medium", timeStyle: "s
   return formats.get(key).format(new Date(moment));
 };
 
-/** A time: how long ago, or the clock's; the exact one on hover. */
+/** A time, or with `ago` the span since then; the exact time on hover. */
 export const Time = ({ at, ago = false }) => {
   if (!at) return h("span", null, "–");
   const exact = `${clockTime(at, { dateStyle: "medium", timeStyle: "long" })} (${new Date(at).toISOString()})`;
@@ -172,11 +173,11 @@ export const Time = ({ at, ago = false }) => {
   return h("time", { dateTime: at, title: exact, style: { whiteSpace: "nowrap" } }, text);
 };
 
-/** An id, shortened, whole on hover and for a screen reader, with a button that copies it. */
+/** A shortened id with a button that copies it; the full id on hover and for a screen reader. */
 export const Id = ({ value, to, length = 12, text }) => {
   const [copied, setCopied] = useState(false);
   if (!value) return h("span", null, "–");
-  // A long one that is wanted whole breaks where it must.
+  // A long id that is shown in full may break anywhere.
   const short = text ?? (value.length > length ? `${value.slice(0, length - 4)}…${value.slice(-3)}` : value);
   const face = { ...(length > 24 ? { whiteSpace: "normal", overflowWrap: "anywhere" } : { whiteSpace: "nowrap" }), ...(text ? {} : { fontFamily: "mono", fontSize: "sm" }) };
   const copy = (event) => {
@@ -196,14 +197,14 @@ const CopyIcon = () =>
   h("svg", { viewBox: "0 0 16 16", width: 12, height: 12, fill: "none", stroke: "currentColor", strokeWidth: 1.5, "aria-hidden": true },
     h("rect", { x: 5.5, y: 5.5, width: 8, height: 9, rx: 1.5 }), h("path", { d: "M10.5 3.5v-1a1 1 0 0 0-1-1h-6a1 1 0 0 0-1 1v8a1 1 0 0 0 1 1h1" }));
 
-/** A run by its kind, whole on hover and to copy: "scheduled", "asset triggered". */
+/** A run by its kind ("scheduled", "asset triggered"); the full id on hover and to copy. */
 export const RunId = ({ value, to }) => h(Id, { value, to, text: value?.split("__")[0].replaceAll("_", " ") });
 
 /** A link inside Airflow. */
 export const To = ({ to, children, ...rest }) =>
   h(C.Link, { asChild: true, color: "fg.info", ...rest }, h(Router.Link, { to }, children));
 
-/** A number that leads to what it counts; plain where it is none or zero. */
+/** A number that links to the records that it counts; without a link if it is missing or zero. */
 export const Count = ({ value, to, label, tone }) => {
   if (!value) return h(C.Box, { as: "span", color: "fg.muted" }, number(value));
   const text = h(C.Box, { as: "span", fontWeight: "semibold", ...(tone ? { color: `fg.${tone}` } : {}) }, number(value));
@@ -217,7 +218,7 @@ const TONES = {
   held: "orange", warn: "orange", unknown: "orange", late: "orange", missing: "orange", stale: "orange",
   "fix the data": "orange", "link to existing": "orange", "tell an administrator": "red", "needs a person": "orange", "retry once": "blue", "try again later": "blue",
 };
-/** A state word in its colour. */
+/** A state in its colour. */
 export const State = ({ value, tone }) =>
   value ? h(C.Badge, { colorPalette: tone ?? TONES[value] ?? "gray", variant: "subtle", whiteSpace: "nowrap" }, value) : h("span", null, "–");
 
@@ -236,7 +237,7 @@ export const Section = ({ title, actions, children, ...rest }) =>
       : null,
     children);
 
-/** An error with its next step; a button that tries again. */
+/** An error with its next step, and a button to try again. */
 export const Problem = ({ error, retry }) =>
   h(C.Alert.Root, { status: error.status === 403 ? "warning" : "error", role: "alert", mb: 4 },
     h(C.Alert.Indicator),
@@ -249,7 +250,7 @@ export const Note = ({ status = "info", title, children, action }) =>
   h(C.Alert.Root, { status, mb: 2 }, h(C.Alert.Indicator),
     h(C.Alert.Content, { minW: 0 }, title ? h(C.Alert.Title, null, title) : null, h(C.Alert.Description, null, children)), action ?? null);
 
-/** What a newcomer reads where there is nothing yet. */
+/** The text of a table or page without data. */
 export const Empty = ({ title, children, action }) =>
   h(C.Box, { textAlign: "center", py: 8, px: 4, color: "fg.muted" },
     h(C.Text, { fontWeight: "semibold", color: "fg", mb: 1 }, title), h(C.Text, { fontSize: "sm", mb: action ? 3 : 0 }, children), action ?? null);
@@ -258,7 +259,7 @@ export const Loading = ({ lines = 4 }) =>
   h(C.Stack, { role: "status", "aria-label": "Loading", gap: 2, py: 2 },
     ...Array.from({ length: lines }, (_, line) => h(C.Skeleton, { key: line, height: "20px", width: `${100 - 12 * (line % 3)}%` })));
 
-/** The states of a fetch: an error, a skeleton, or what `children(data)` makes. */
+/** The states of a fetch: an error, a skeleton, or the result of `children(data)`. */
 export const Fetched = ({ of, children, lines }) => {
   if (of.error) return h(Problem, { error: of.error, retry: of.reload });
   if (!of.data) return h(Loading, { lines });
@@ -268,8 +269,8 @@ export const Fetched = ({ of, children, lines }) => {
 // ---- Tables and filters -------------------------------------------------------------------------------------------
 
 /**
- * A table. `columns`: {title, cell(row), align?, width?, hide?: "base" (below 768 px)}; `rows` with a key by `keyOf`.
- * `detail(row)` makes a row open; `empty` is shown where there are no rows.
+ * A table. `columns`: {title, cell(row), align?, width?, hide?: "base" (below 768 px)}; `keyOf(row)` is a row's key.
+ * With `detail(row)` a row can be opened; `empty` is shown without rows.
  */
 export const Table = ({ columns, rows, keyOf, caption, empty, detail, select }) => {
   const [open, setOpen] = useState(() => new Set());
@@ -300,10 +301,10 @@ export const Table = ({ columns, rows, keyOf, caption, empty, detail, select }) 
       }))));
 };
 
-/** What a phone shows below a cell's own text, in place of the columns that it hides. */
+/** The text that a narrow screen shows below a cell's own text, in place of the hidden columns. */
 export const Narrow = ({ children }) => h(C.Box, { display: { base: "block", md: "none" }, fontSize: "sm", color: "fg.muted", overflowWrap: "anywhere", whiteSpace: "normal" }, children);
 
-/** A filter as a choice. `options`: words, or [value, label] pairs. */
+/** A filter with a fixed list of choices. `options`: values, or [value, label] pairs. */
 export const Choice = ({ label, value, options, onChange, any = "all", width = "150px" }) => {
   const id = React.useId();
   return h(C.Box, { minW: "130px", width: { md: width }, flex: { base: "1 1 45%", md: "0 0 auto" } },
@@ -315,7 +316,7 @@ export const Choice = ({ label, value, options, onChange, any = "all", width = "
       h(C.NativeSelect.Indicator)));
 };
 
-/** A field for an id or a word, applied with Enter or when it is left; `live`: with each key. */
+/** A text field, applied with Enter or when it loses the focus; with `live`, on each key. */
 export const Field = ({ label, value, onChange, placeholder, type = "text", width = "180px", maxLength = 128, live = false }) => {
   const id = React.useId();
   const [text, setText] = useState(value ?? "");
@@ -334,10 +335,10 @@ export const Filters = ({ children }) => h(C.Flex, { role: "search", wrap: "wrap
 export const Pager = ({ next }) => {
   const [params] = Router.useSearchParams();
   const to = (cursor) => {
-    const found = new URLSearchParams(params);
-    if (cursor) found.set("cursor", cursor);
-    else found.delete("cursor");
-    return { search: found.toString() };
+    const search = new URLSearchParams(params);
+    if (cursor) search.set("cursor", cursor);
+    else search.delete("cursor");
+    return { search: search.toString() };
   };
   if (!next && !params.get("cursor")) return null;
   return h(C.HStack, { as: "nav", "aria-label": "Pages", justify: "flex-end", mt: 3 },
@@ -347,7 +348,7 @@ export const Pager = ({ next }) => {
 
 // ---- Actions ------------------------------------------------------------------------------------------------------
 
-/** A dialog that asks before something happens, once it is `ready`. `onYes` may fail: its error is shown and it stays. */
+/** A dialog that confirms an action; its button is enabled when `ready`. If `onYes` fails, the dialog shows the error. */
 export const Confirm = ({ title, children, yes, onYes, button, danger = false, ready = true }) => {
   const [open, setOpen] = useState(false);
   const [busy, setBusy] = useState(false);
@@ -374,7 +375,7 @@ export const Confirm = ({ title, children, yes, onYes, button, danger = false, r
         h(C.Button, { colorPalette: danger ? "red" : "brand", loading: busy, disabled: !ready, onClick: go }, yes))))));
 };
 
-/** A button that starts a DAG with its form filled in; disabled, with the reason, for who may not. */
+/** A button that starts a DAG with its form filled in; disabled, with the reason, for a user without the right. */
 export const Start = ({ dag, conf, label, explain, size = "sm", variant = "outline", ready = true, children }) => {
   const { practices } = React.useContext(Rights);
   const navigate = Router.useNavigate();

@@ -1,10 +1,10 @@
-// What the pages about records share: the practice that is shown, a record's name, and its values on demand.
+// Shared by the pages about records: the chosen practice, the link to a record, and its values on demand.
 import { C, Choice, Id, Problem, act, h, pageTo, useApi, useQuery, useRights, useState } from "./kit.js";
 
-/** What is synchronised, the most asked for first: the rows of resources.py. */
+/** The synchronised resources, as in resources.py; those that are used most come first. */
 export const RESOURCES = ["patient", "insurance", "encounter", "practitioner", "location"];
 
-/** The practice of the address, or the first one: {practice, dag(of), picker, loading, error, none: it never ran}. */
+/** The practice of the address, or the first one: {practice, dag(of), picker, loading, error, none}; `none`: no run yet. */
 export const usePractice = () => {
   const [query, change] = useQuery();
   const { data, error, loading, reload } = useApi("practices", { practice: query.practice });
@@ -18,7 +18,7 @@ export const usePractice = () => {
 
 /** The address of a record's story. */
 export const storyTo = (practice, { resource, ecw_id: ecw, crm_id: crm }) => {
-  const pushed = ecw?.startsWith("crm:"); // the rejects of a push stand under the CRM's id
+  const pushed = ecw?.startsWith("crm:"); // a reject of the push has the CRM id in place of an eCW id
   return pageTo("story", { practice, resource, ecw_id: pushed ? "" : ecw, crm_id: pushed ? ecw.slice(4) : crm });
 };
 
@@ -26,7 +26,7 @@ export const storyTo = (practice, { resource, ecw_id: ecw, crm_id: crm }) => {
 export const RecordId = ({ practice, record }) =>
   h(Id, { value: record.ecw_id ?? record.crm_id, to: storyTo(practice, record), length: 20 });
 
-/** Fetches both sides' values when it is asked to: they are patient data, so nobody sees them by accident. */
+/** The values of both sides, fetched only by `load()`: they are patient data, which nobody should see by accident. */
 export const useSides = (practice, resource, crmId, ecwIds) => {
   const [state, setState] = useState({});
   const load = async () => {
@@ -41,7 +41,7 @@ export const useSides = (practice, resource, crmId, ecwIds) => {
 };
 
 const none = (value) => value === null || value === undefined || value === "";
-/** How a field differs: "differs" where both sides say something, else which side is alone with it. */
+/** How a field differs: "differs" if both sides have a value, else the only side with a value. */
 const difference = (one) => {
   if (!one.differs) return undefined;
   if (none(one.crm)) return "only in eCW";
@@ -51,7 +51,7 @@ const text = (value) => (none(value) ? "–" : typeof value === "object" ? JSON.
 
 const value = { whiteSpace: "normal", overflowWrap: "anywhere", minW: "90px" };
 
-/** Both sides field by field, the differences marked by a word as well as a colour. `only`: these columns first. */
+/** Both sides field by field; a word and a colour mark the differences. The columns in `first` come first. */
 export const Sides = ({ sides, first = [] }) => {
   const [all, setAll] = useState(false);
   const order = (one) => (first.includes(one.column) ? 0 : [undefined, "only in the CRM", "only in eCW", "differs"].reverse().indexOf(difference(one)) + 1);
@@ -71,11 +71,11 @@ export const Sides = ({ sides, first = [] }) => {
     same ? h(C.Button, { size: "xs", variant: "ghost", mt: 1, onClick: () => setAll(!all) }, all ? "Only what differs" : `Show the ${same} that are the same`) : null);
 };
 
-/** The inside of an opened row: it wraps, and stays in view where the table around it is wider than the screen. */
+/** The content of an opened row: it wraps, and stays in view if the table is wider than the screen. */
 export const Inside = ({ children }) =>
   h(C.Stack, { gap: 3, whiteSpace: "normal", position: "sticky", left: 0, maxW: { base: "calc(100vw - 160px)", md: "100%" } }, children);
 
-/** A button that shows both sides, or why it cannot; nothing is fetched before it is pressed. */
+/** A button that shows both sides, or the reason why it is disabled; it fetches nothing before it is pressed. */
 export const Compare = ({ practice, resource, crmId, ecwIds, first }) => {
   const { values, crm } = useRights(practice);
   const sides = useSides(practice, resource, crmId, ecwIds);
@@ -84,5 +84,5 @@ export const Compare = ({ practice, resource, crmId, ecwIds, first }) => {
   return h(C.Box, null,
     h(C.Button, { size: "xs", variant: "outline", loading: sides.loading, disabled: !values, onClick: sides.load }, "Compare both sides"),
     h(C.Text, { as: "span", fontSize: "xs", color: "fg.muted", ml: 2 },
-      values ? "reads the CRM and eCW now: patient data, kept nowhere" : `needs the right to see values: edit the connection ${crm}`));
+      values ? "reads the CRM and eCW now; patient data, not stored" : `needs the right to see values: edit the connection ${crm}`));
 };

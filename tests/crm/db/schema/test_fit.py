@@ -1,4 +1,4 @@
-"""What keeps the CRM's table from holding the mapping's rows is reported before a run, on both databases."""
+"""A CRM table that cannot hold the mapping's rows is reported before a run, on both databases."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ GOOD = {
 @pytest.fixture
 def connection(empty_crm_url: str) -> Iterator[Connection]:
     engine = engine_from_url(empty_crm_url)
-    with engine.connect() as found:
-        yield found
+    with engine.connect() as opened:
+        yield opened
     engine.dispose()
 
 
@@ -56,7 +56,7 @@ def create(connection: Connection, **changes: str | None) -> None:
     connection.execute(text(f"CREATE TABLE mine (id INTEGER {identity} PRIMARY KEY, {body})"))
 
 
-def test_a_table_that_fits(connection: Connection, mapping: Mapping) -> None:
+def test_a_table_that_fits_has_no_problems(connection: Connection, mapping: Mapping) -> None:
     create(connection)
     assert table_problems(connection, mapping) == []
     require_tables(connection, [mapping])
@@ -75,29 +75,29 @@ def test_a_table_that_fits(connection: Connection, mapping: Mapping) -> None:
         ({"rank": "TEXT"}, "column 'rank': a value of type integer does not fit into the table's TEXT"),
         ({"lat": "INTEGER"}, "column 'lat': a value of type decimal does not fit into the table's INTEGER"),
         ({"died": "DATE"}, "column 'died': a value of type datetime does not fit into the table's DATE"),
-        ({"sex": "VARCHAR(6)"}, "column 'sex': values of 7 characters come, and the table's VARCHAR(6) holds 6"),
+        ({"sex": "VARCHAR(6)"}, "column 'sex': its values can have 7 characters, and the table's VARCHAR(6) holds 6"),
         (
             {"ecw_id": "VARCHAR(43)"},
-            "column 'ecw_id': values of 64 characters come, and the table's VARCHAR(43) holds 43",
+            "column 'ecw_id': its values can have 64 characters, and the table's VARCHAR(43) holds 43",
         ),
-        ({"doctor": "VARCHAR(64)"}, "column 'doctor': values of 77 characters come"),
-        ({"dob": "DATE NOT NULL"}, "column 'dob': the table does not take an empty value"),
+        ({"doctor": "VARCHAR(64)"}, "column 'doctor': its values can have 77 characters"),
+        ({"dob": "DATE NOT NULL"}, "column 'dob': the column is NOT NULL, and the mapping does not require a value"),
         ({"dob": "VARCHAR(10)", "died": "VARCHAR(32)"}, None),
         ({"ecw_id": "VARCHAR(64) NOT NULL"}, None),
     ],
 )
-def test_a_table_that_does_not(
+def test_a_column_that_does_not_fit_is_reported_with_its_cause(
     connection: Connection, mapping: Mapping, changes: dict[str, str | None], problem: str | None
 ) -> None:
     create(connection, **changes)
-    told = table_problems(connection, mapping)
-    assert len(told) == (problem is not None), told
+    problems = table_problems(connection, mapping)
+    assert len(problems) == (problem is not None), problems
     if problem:
-        assert problem in told[0]
-        assert told[0].startswith(str(mapping.file))
+        assert problem in problems[0]
+        assert problems[0].startswith(str(mapping.file))
 
 
-def test_no_table_at_all(connection: Connection, mapping: Mapping) -> None:
+def test_a_missing_table_is_refused(connection: Connection, mapping: Mapping) -> None:
     with pytest.raises(CrmSchemaError, match="The CRM has no table mine"):
         require_tables(connection, [mapping])
 

@@ -1,4 +1,4 @@
-"""A table that has not changed is one object for its engine, so that the SQL about it is compiled once."""
+"""Reflecting a table that has not changed returns the same object, so that its SQL is compiled once."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ TABLE = "CREATE TABLE mine (id INTEGER PRIMARY KEY, ecw_id VARCHAR(64), active B
 
 @pytest.fixture
 def engine(empty_crm_url: str) -> Iterator[Engine]:
-    found = engine_from_url(empty_crm_url)
-    with found.begin() as connection:
+    engine = engine_from_url(empty_crm_url)
+    with engine.begin() as connection:
         connection.execute(text(TABLE))
-    yield found
-    found.dispose()
+    yield engine
+    engine.dispose()
 
 
 def test_statements_about_a_table_that_is_reflected_again_are_compiled_once(engine: Engine) -> None:
-    found = []
+    cache_hits = []
     for _ in range(2):
         with reading(engine) as connection:
             statement = select(reflect(connection, "mine").c.rank).limit(3)
-            found.append(connection.execute(statement).context.cache_hit)
+            cache_hits.append(connection.execute(statement).context.cache_hit)
         engine.dispose()
-    assert found == [CacheStats.CACHE_MISS, CacheStats.CACHE_HIT]
+    assert cache_hits == [CacheStats.CACHE_MISS, CacheStats.CACHE_HIT]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_statements_about_a_table_that_is_reflected_again_are_compiled_once(engi
         "DROP TABLE mine; CREATE TABLE mine (id INTEGER, ecw_id VARCHAR(64), active BOOLEAN, rank INTEGER PRIMARY KEY)",
     ],
 )
-def test_a_table_that_has_changed_is_seen_as_it_is(engine: Engine, change: str) -> None:
+def test_a_table_that_has_changed_is_reflected_again(engine: Engine, change: str) -> None:
     with reading(engine) as connection:
         before = reflect(connection, "mine")
     with engine.begin() as connection:
@@ -56,11 +56,11 @@ def test_a_table_that_has_changed_is_seen_as_it_is(engine: Engine, change: str) 
         after = reflect(connection, "mine")
         assert after is not before
         assert after is reflect(connection, "mine")
-    with reading(other := engine_from_url(engine.url)) as connection:
-        anew = reflect(connection, "mine")
-    other.dispose()
-    one, other_one = (str(CreateTable(table).compile(dialect=engine.dialect)) for table in (after, anew))
-    assert one == other_one
+    with reading(new_engine := engine_from_url(engine.url)) as connection:
+        fresh = reflect(connection, "mine")
+    new_engine.dispose()
+    statements = [str(CreateTable(table).compile(dialect=engine.dialect)) for table in (after, fresh)]
+    assert statements[0] == statements[1]
 
 
 @pytest.mark.parametrize("empty_crm_url", ["postgresql"], indirect=True)
@@ -71,7 +71,7 @@ def test_a_table_that_has_changed_is_seen_as_it_is(engine: Engine, change: str) 
         "ALTER TABLE mine DROP COLUMN twice; ALTER TABLE mine ADD twice INT GENERATED ALWAYS AS (rank * 3) STORED",
     ],
 )
-def test_a_column_that_is_filled_in_another_way_is_seen_as_it_is(engine: Engine, change: str) -> None:
+def test_a_column_that_the_database_fills_differently_is_reflected_again(engine: Engine, change: str) -> None:
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE mine ADD COLUMN number INT GENERATED ALWAYS AS IDENTITY"))
         connection.execute(text("ALTER TABLE mine ADD COLUMN twice INT GENERATED ALWAYS AS (rank * 2) STORED"))

@@ -1,6 +1,6 @@
-"""Migrations of the CRM's database: our bookkeeping, and the business tables where the CRM has none.
+"""Migrate the CRM's database: create the bookkeeping tables, and the business tables that the CRM lacks.
 
-Run by `ecw migrate`. A business table that is already there belongs to the CRM and is left as it is.
+`ecw migrate` runs it. An existing business table belongs to the CRM and is not changed.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from alembic.script import Script, ScriptDirectory
 
-# Alembic is imported where something is migrated: whoever only asks for the version need not wait for it.
+# Alembic is imported only to migrate, because its import is slow and other commands only check the version.
 
 VERSION_TABLE = "ecw_alembic_version"
-# Any number, as long as every process that migrates takes the same one.
+# The key of the advisory lock: any number, but the same for every process that migrates.
 _LOCK = 0x65_63_77
 WAIT = 600  # seconds that one migration waits for another
 VERSIONS = (str(Path(__file__).parent / "versions"),)
@@ -34,17 +34,16 @@ VERSIONS = (str(Path(__file__).parent / "versions"),)
 def migrate(
     engine: Engine, versions: Sequence[str] = VERSIONS, tables: Mapping[str, str] = MappingProxyType({})
 ) -> list[str]:
-    """Bring the database to the newest version in one transaction; return what was done, a sentence each.
+    """Migrate the database to the newest version in one transaction; return what was done, one sentence for each step.
 
-    `tables` are those that the mapping files name, by resource: a business table of another name is the CRM's own.
-    Safe when two processes run it at once: the second waits, and finds nothing to do. Raises CrmSchemaError where the
-    database is newer than this code, DatabaseUnavailable where another migration does not end, and what
-    ecw.crm.db.errors says.
+    `tables` are the names in the mapping files, by resource: a business table of another name is the CRM's own. Two
+    processes may run it at once: the second waits, and has nothing to do. Raises CrmSchemaError if the database is
+    newer than this code, DatabaseUnavailable if another migration does not end, and the errors of ecw.crm.db.errors.
     """
     from alembic import command
 
     with working("The migration of the CRM's tables"), engine.begin() as connection:
-        _alone(connection)
+        _begin_exclusive(connection)
         require_known(connection, versions)
         config = _config(versions, connection, tables)
         command.upgrade(config, "head")
@@ -53,27 +52,27 @@ def migrate(
 
 
 def migrate_back(engine: Engine, versions: Sequence[str] = VERSIONS) -> str:
-    """Take the newest release's changes back, in one transaction; return the version that the database is at then.
+    """Downgrade the database by one release, in one transaction; return its version afterwards.
 
-    Raises CrmSchemaError where that is not possible, with the reason: the database is at the first release, or the
-    release cannot be taken back without losing data.
+    Raises CrmSchemaError with the reason if that is not possible: the database is at the first release, or the
+    downgrade would lose data.
     """
     from alembic import command
 
     with working("The migration back"), engine.begin() as connection:
-        _alone(connection)
+        _begin_exclusive(connection)
         script = require_known(connection, versions)
         found = version(connection)
         if script is None or script.down_revision is None:
-            at = "has none of our tables" if found is None else f"is at {found}, the first release"
+            state = "has none of the project's tables" if found is None else f"is at {found}, the first release"
             raise CrmSchemaError(
-                f"There is no release to go back to: the CRM's database {at}.",
+                f"There is no earlier release to go back to: the CRM's database {state}.",
                 next_step="go on with this release; to remove the project, drop the tables that begin with ecw_.",
             )
-        kept = getattr(script.module, "not_reversible", None)
-        if kept or not hasattr(script.module, "downgrade"):
+        reason = getattr(script.module, "not_reversible", None)
+        if reason or not hasattr(script.module, "downgrade"):
             raise CrmSchemaError(
-                f"The release {found} cannot be taken back: {kept or 'its migration has no way back'}.",
+                f"The release {found} cannot be taken back: {reason or 'its migration has no downgrade'}.",
                 next_step="restore the backup from before `ecw migrate`, or go on with this release.",
             )
         command.downgrade(_config(versions, connection), "-1")
@@ -81,9 +80,9 @@ def migrate_back(engine: Engine, versions: Sequence[str] = VERSIONS) -> str:
 
 
 def sql(engine: Engine, versions: Sequence[str] = VERSIONS, tables: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Return the statements that `migrate` would execute on this database, which is only read; '' for none.
+    """Return the SQL that `migrate` would execute on this database, '' for none; the database is only read.
 
-    They are for a database administrator: one transaction, with the version noted at its end.
+    It is for a database administrator: one transaction that writes the version at its end.
     """
     from alembic import command
 
@@ -100,25 +99,22 @@ def sql(engine: Engine, versions: Sequence[str] = VERSIONS, tables: Mapping[str,
 
 
 def require_migrated(connection: Connection) -> None:
-    """Do nothing where the database has the version that this code needs.
-
-    Raises CrmSchemaError.
-    """
+    """Raise CrmSchemaError if the database does not have the version that this code needs."""
     found = version(connection)
     if found == newest():
         return
     if found is None:
-        what = "The CRM's database has none of our tables yet."
+        what = "The CRM's database has none of the project's tables yet."
     else:
         require_known(connection)
-        what = f"The CRM's database is at version {found}, this code needs {newest()}."
+        what = f"The CRM's database is at version {found}, and this code needs {newest()}."
     raise CrmSchemaError(what, next_step="run `ecw migrate` with the newest code, then run the task again.")
 
 
 def require_known(connection: Connection, versions: Sequence[str] = VERSIONS) -> Script | None:
-    """Return the migration that the database is at, None before the first.
+    """Return the migration of the database's version, None before the first migration.
 
-    Raises CrmSchemaError where this code does not know it: a newer release has migrated the database.
+    Raises CrmSchemaError if this code does not have that version: a newer release has migrated the database.
     """
     found = version(connection)
     if found is None:
@@ -126,10 +122,9 @@ def require_known(connection: Connection, versions: Sequence[str] = VERSIONS) ->
     scripts = {script.revision: script for script in _scripts(tuple(versions)).walk_revisions()}
     if found not in scripts:
         raise CrmSchemaError(
-            f"The CRM's database is at version {found}, which this code does not know (it has up to "
+            f"The CRM's database is at version {found}, which this code does not have (its newest is "
             f"{newest(tuple(versions))}): a newer release has migrated it.",
-            next_step="install that release on every worker; or take the migration back with it first "
-            "(`ecw migrate --back`).",
+            next_step="install that release on every worker; or downgrade with it first (`ecw migrate --back`).",
         )
     return scripts[found]
 
@@ -143,23 +138,23 @@ def version(connection: Connection) -> str | None:
 
 @cache
 def newest(versions: tuple[str, ...] = VERSIONS) -> str:
-    """Return the newest version among the migration files, which are named v<version>_<what>.py."""
+    """Return the newest version of the migration files, which are named v<version>_<name>.py."""
     found = sorted(path.name[1:].split("_")[0] for folder in versions for path in Path(folder).glob("v*_*.py"))
     if not found:
         raise CrmSchemaError("The package holds no migrations.", next_step="install the package again.")
     return found[-1]
 
 
-def _alone(connection: Connection) -> None:
-    """Let one migration go on at a time; on SQLite all that write are alone."""
+def _begin_exclusive(connection: Connection) -> None:
+    """Wait until no other migration runs, and check the right to create tables; on SQLite writers always wait."""
     if connection.dialect.name != "postgresql":
         return
     end = time.monotonic() + WAIT
     while not connection.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _LOCK}):
         if time.monotonic() > end:
             raise DatabaseUnavailable(
-                f"Another migration has been at work on this database for {WAIT} s.",
-                next_step="wait until it ends and try again; where nobody runs one, end the session that "
+                f"Another migration of this database has not ended within {WAIT} s.",
+                next_step="wait until it ends, and try again; if nobody runs one, end the session that "
                 "`SELECT pid FROM pg_locks WHERE locktype = 'advisory'` names.",
                 who="database administrator",
             )

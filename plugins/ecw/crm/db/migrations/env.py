@@ -1,4 +1,4 @@
-"""Run by Alembic: the connection, with its transaction already begun, comes from `migrate`; `sql` only reads it."""
+"""Alembic runs this file. The connection, with its transaction already begun, is set by `migrate` or `sql`."""
 
 from alembic import context
 

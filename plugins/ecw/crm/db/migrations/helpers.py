@@ -1,4 +1,4 @@
-"""What the migrations share: tables that may already be the CRM's own, and saying what was done."""
+"""Helpers of the migrations: create tables unless the CRM has them, and report what was done."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from ecw.errors import CrmSchemaError
 
 
 def say(sentence: str) -> None:
-    """Tell whoever runs the migration what was done."""
+    """Add a sentence to the report of the migration."""
     _attributes()["done"].append(sentence)
 
 
 def crm() -> sa.Connection:
-    """Return the connection to look at the database by; `op.get_bind()` writes, or only prints what it would."""
+    """Return the connection for reading the database; `op.get_bind()` is for writing, and may only print the SQL."""
     connection: sa.Connection = _attributes()["connection"]
     return connection
 
 
 def made(name: str) -> list[str]:
-    """Return the columns of a table that this migration has made; none where it has not."""
+    """Return the columns of a table that this migration created, [] if it did not create it."""
     columns: list[str] = _attributes()["made"].get(name, [])
     return columns
 
 
 def named(name: str) -> str:
-    """Return the table that the mapping files name in place of a business table; most often that one itself."""
+    """Return the table that the mapping files name for a business table; usually the business table itself."""
     tables: dict[str, str] = _attributes()["tables"]
     return tables.get(name, name)
 
@@ -42,16 +42,16 @@ def _attributes() -> dict[Any, Any]:
 
 
 def key() -> sa.Column[int]:
-    """Return the key column of a table that we make."""
-    # On SQLite only a column declared INTEGER gives keys, and only AUTOINCREMENT never gives one twice.
+    """Return the key column of a new table."""
+    # On SQLite only an INTEGER column generates keys, and only AUTOINCREMENT never reuses one.
     return sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True)
 
 
 def business_table(name: str, *columns: sa.Column[Any]) -> bool:
-    """Create a business table with a key of its own, an indexed eCW id and the practice whose row it is, unless the CRM
-    has one of that name, or the mapping files name another one.
+    """Create a business table with a key, an indexed eCW id and a practice column; return True if it was created.
 
-    Return True if it was created.  Raises CrmSchemaError where the table that they name does not exist.
+    It is not created if the CRM has a table of that name, or if the mapping files name another table.  Raises
+    CrmSchemaError if the table that they name does not exist.
     """
     if (other := named(name)) != name:
         _require(name, other)
@@ -90,20 +90,20 @@ def _require(name: str, other: str) -> None:
 
 
 def reference(name: str, table: str, *, nullable: bool = True) -> tuple[sa.Column[Any], sa.Column[Any]]:
-    """Return the column of a reference, and beside it the one for the key of the row that it means.
+    """Return the column of a reference, and the column for the key of the row that it refers to.
 
-    That key has the type that the other table has, which may be the CRM's own.  Raises CrmSchemaError where that one
-    has no key by which a row can be named.
+    The key has the type of the other table's key; that table may be the CRM's own.  Raises CrmSchemaError if the other
+    table has no key of one column.
     """
     kind = key().type if made(table) else key_of(reflect(crm(), named(table))).type
     return sa.Column(name, sa.Text, nullable=nullable), sa.Column(f"{name}_id", kind)
 
 
 def view(name: str, table: str, needs: Collection[str], query: str) -> None:
-    """Create a view over a business table, unless the name is taken or the CRM's table lacks a column that it needs.
+    """Create a view of a business table, unless the name is taken or the CRM's table lacks a needed column.
 
-    `{table}` in the query stands for the table, `{practice}` for what says whose a row is: a column, or NULL where the
-    CRM's own table has none.
+    In the query `{table}` stands for the table, and `{practice}` for the practice column, or for NULL if the CRM's own
+    table has none.
     """
     found = sa.inspect(crm())
     if found.has_table(name) or name in found.get_view_names():

@@ -1,4 +1,4 @@
-"""The mapping files held against the CRM: its tables, the rights on them, and the lists behind crosswalks."""
+"""Compare the mapping files with the CRM: its tables, the rights on them, and the lists behind crosswalks."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def check_crm(connection: Connection, found: Checked) -> None:
-    """Add what is wrong between the mappings and the CRM, and what was not verified."""
+    """Add the problems between the mappings and the CRM to `found`, and notes of what was not verified."""
     for mapping in found.mappings:
-        in_the_way = table_problems(connection, mapping)
-        found.problems += in_the_way or rights_problems(connection, [mapping])
+        of_table = table_problems(connection, mapping)
+        found.problems += of_table or rights_problems(connection, [mapping])
     found.problems += bookkeeping_problems(connection)
     crosswalks = {crosswalk.name: crosswalk for mapping in found.mappings for crosswalk in mapping.crosswalks.values()}
     lists = check_lists(connection, crosswalks.values())

@@ -1,4 +1,4 @@
-"""Whether the values of a crosswalk break a constraint of the CRM's column: known before the first record comes."""
+"""Check, before the first pull, whether the values of a crosswalk break a constraint of the CRM's column."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Table, text
 from ecw.crm.db.schema.problems import Problem
 from ecw.crm.db.schema.reflection import quoted
 
-# CHECK and FOREIGN KEY constraints of this column alone, those of the domain that it has, and what they say.
+# The CHECK and FOREIGN KEY constraints of this column alone, with their definitions; and the column's domain.
 _OF_COLUMN = """
 SELECT c.conname, c.contype, pg_get_constraintdef(c.oid) AS definition, pg_get_expr(c.conbin, c.conrelid) AS expression,
     c.confrelid::regclass::text AS other, f.attname AS other_column, format_type(a.atttypid, a.atttypmod) AS kind
@@ -27,16 +27,16 @@ SHOWN = 5  # values in a message
 
 
 def broken_by(connection: Connection, table: Table, column: str, values: Sequence[str]) -> Iterator[Problem]:
-    """Yield the constraints of a column that some of the values break.  On SQLite nothing is known beforehand."""
+    """Yield a problem for each constraint of a column that some of the values break; none on SQLite."""
     if connection.dialect.name != "postgresql":
         return
     quote, name = connection.dialect.identifier_preparer.quote, quoted(connection, table)
     named = {"name": name, "column": column}
     for row in connection.execute(text(_OF_COLUMN), named).all():
         own, constraint = quote(column), quote(row.conname)
-        given = f"(SELECT value::{row.kind} AS {own} FROM unnest(:values) value) given"  # noqa: S608 - names of the database's own
+        candidates = f"(SELECT value::{row.kind} AS {own} FROM unnest(:values) value) candidates"  # noqa: S608 - names of the database's own
         if row.contype == "c":
-            broken = _asked(connection, f"SELECT {own}::text FROM {given} WHERE NOT ({row.expression})", values)  # noqa: S608
+            broken = _query(connection, f"SELECT {own}::text FROM {candidates} WHERE NOT ({row.expression})", values)  # noqa: S608
             wider = f"({row.expression}) OR {own} IN ({_literals(broken)})"
             yield from _refusal(
                 column,
@@ -45,9 +45,9 @@ def broken_by(connection: Connection, table: Table, column: str, values: Sequenc
                 f"ALTER TABLE {name} DROP CONSTRAINT {constraint}, ADD CONSTRAINT {constraint} CHECK ({wider});",
             )
         else:
-            other = f"{row.other} listed WHERE listed.{quote(row.other_column)} = given.{own}"
-            missing = f"SELECT {own}::text FROM {given} WHERE NOT EXISTS (SELECT FROM {other})"  # noqa: S608
-            broken = _asked(connection, missing, values)
+            other = f"{row.other} listed WHERE listed.{quote(row.other_column)} = candidates.{own}"
+            missing = f"SELECT {own}::text FROM {candidates} WHERE NOT EXISTS (SELECT FROM {other})"  # noqa: S608
+            broken = _query(connection, missing, values)
             rows = ", ".join(f"({one})" for one in _literals(broken).split(", ")) if broken else ""
             yield from _refusal(
                 column,
@@ -59,12 +59,12 @@ def broken_by(connection: Connection, table: Table, column: str, values: Sequenc
         # https://www.postgresql.org/docs/16/functions-info.html: since PostgreSQL 16
         if (connection.dialect.server_version_info or (0,)) >= (16,):
             refused = "SELECT value FROM unnest(:values) value WHERE NOT pg_input_is_valid(value, :kind)"
-            broken = _asked(connection, refused, values, kind=kind)
+            broken = _query(connection, refused, values, kind=kind)
             yield from _refusal(column, broken, f"break the rules of its domain {kind}", "")
 
 
-def _asked(connection: Connection, query: str, values: Sequence[str], **more: str) -> list[str]:
-    # Past SQLAlchemy's own placeholders: a constraint's text may hold colons.
+def _query(connection: Connection, query: str, values: Sequence[str], **more: str) -> list[str]:
+    # The driver's placeholders, not SQLAlchemy's: a constraint's text may hold colons.
     statement = query.replace("%", "%%").replace(":values", "%(values)s::text[]").replace(":kind", "%(kind)s")
     return list(connection.exec_driver_sql(statement, {"values": list(values), **more}).scalars())
 

@@ -1,4 +1,4 @@
-"""Whether the CRM's tables hold what the mapping files put into them: asked before the first call to eCW."""
+"""Check that the CRM's tables can hold what the mapping files put into them, before the first call to eCW."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from ecw.errors import ConfigurationError, CrmSchemaError
 if TYPE_CHECKING:
     from ecw.mapping.definition.model import Column, Mapping
 
-# The types that hold a value as it is; a text column takes dates and times in ISO 8601, too, a whole number 0 and 1.
+# The column types that hold a value unchanged. A text column also takes dates and times in ISO 8601, an integer column
+# also 0 and 1 for a boolean.
 HOLDS: dict[str, tuple[type[types.TypeEngine[Any]], ...]] = {
     "string": (types.String,),
     "code": (types.String,),
@@ -29,7 +30,7 @@ HOLDS: dict[str, tuple[type[types.TypeEngine[Any]], ...]] = {
     "integer": (types.Integer, types.Numeric, types.Float),
     "decimal": (types.Numeric, types.Float),
 }
-# What the repair makes of a column.
+# The column type that the repair SQL sets.
 BECOMES = {
     "date": "date",
     "datetime": "timestamptz",
@@ -37,7 +38,7 @@ BECOMES = {
     "integer": "bigint",
     "decimal": "numeric",
 }
-# What a text column must have room for: ids of FHIR, "Practitioner/" before them, ISO 8601 with an offset.
+# The least length of a text column: a FHIR id with "Practitioner/" before it, ISO 8601 with an offset.
 LONGEST = {"reference": 77, "date": 10, "datetime": 32}
 LONGEST_ID = 64
 TRUE_WORDS = "('1', 't', 'true', 'y', 'yes')"
@@ -45,7 +46,7 @@ _OWN = {LOCK: (types.Boolean, "boolean"), STATUS: (types.String, "text"), CHANGE
 
 
 def table_problems(connection: Connection, mapping: Mapping) -> list[str]:
-    """Return what keeps the CRM's table from holding the mapping's rows: file, line, column, cause and repair."""
+    """Return why the CRM's table cannot hold the mapping's rows, each with file, line, column, cause and repair."""
     return _messages(mapping, in_the_way(connection, mapping))
 
 
@@ -55,7 +56,7 @@ def _messages(mapping: Mapping, found: Iterable[Problem]) -> list[str]:
 
 
 def in_the_way(connection: Connection, mapping: Mapping) -> list[Problem]:
-    """Return what keeps the CRM's table from holding the mapping's rows."""
+    """Return why the CRM's table cannot hold the mapping's rows."""
     try:
         table = reflect(connection, mapping.table)
     except CrmSchemaError as error:
@@ -64,38 +65,38 @@ def in_the_way(connection: Connection, mapping: Mapping) -> list[Problem]:
 
 
 def require_tables(connection: Connection, mappings: Iterable[Mapping]) -> None:
-    """Do nothing where the CRM's tables hold the rows of these mappings, and the connection's user may write them.
+    """Check that the CRM's tables can hold the rows of these mappings, and that the connection's user may write them.
 
-    Raises CrmSchemaError and ConfigurationError (a right is missing), each with everything at once.
+    Raises CrmSchemaError, or ConfigurationError if a right is missing; each lists all problems.
     """
     tables: list[tuple[Mapping, Table]] = []
-    found: list[str] = []
+    messages: list[str] = []
     for mapping in mappings:
         try:
             table = reflect(connection, mapping.table)
         except CrmSchemaError as error:
-            found += _messages(mapping, [Problem("", error.what)])
+            messages += _messages(mapping, [Problem("", error.what)])
         else:
             tables.append((mapping, table))
-            found += _messages(mapping, _problems(connection, table, mapping))
-    if found:
+            messages += _messages(mapping, _problems(connection, table, mapping))
+    if messages:
         raise CrmSchemaError(
-            "The CRM's tables cannot hold what the mapping files put into them:\n" + "\n".join(found) + "\n",
+            "The CRM's tables cannot hold what the mapping files put into them:\n" + "\n".join(messages) + "\n",
             next_step="change the CRM's table or the mapping file, then run `ecw mapping check`.",
         )
     require_rights(connection, [each for mapping, table in tables for each in _rights(connection, mapping, table)])
 
 
 def require_rights(connection: Connection, missing: Sequence[str] = ()) -> None:
-    """Do nothing where the connection's user may write the bookkeeping, and no other right is `missing`.
+    """Raise ConfigurationError if the connection's user may not write the bookkeeping, or another right is `missing`.
 
-    Raises ConfigurationError with the SQL that grants all of it.
+    The error holds the SQL that grants all missing rights.
     """
     missing = [*missing, *bookkeeping_problems(connection)]
     if missing:
         raise ConfigurationError(
-            "The CRM connection's user cannot do the work:\n" + "\n".join(missing) + "\n",
-            next_step="run the SQL above as the owner of the tables; `ecw mapping check` shows what is left.",
+            "The CRM connection's user lacks rights:\n" + "\n".join(missing) + "\n",
+            next_step="run the SQL above as the owner of the tables; `ecw mapping check` shows what is still missing.",
             who="database administrator",
         )
 
@@ -108,7 +109,7 @@ def bookkeeping_problems(connection: Connection) -> list[str]:
 def rights_problems(connection: Connection, mappings: Iterable[Mapping]) -> list[str]:
     """Return which rights the connection's user lacks on the mappings' tables, with the SQL that grants them.
 
-    Raises CrmSchemaError where a table is missing.
+    Raises CrmSchemaError if a table is missing.
     """
     return [each for mapping in mappings for each in _rights(connection, mapping, reflect(connection, mapping.table))]
 
@@ -138,7 +139,7 @@ def _problems(connection: Connection, table: Table, mapping: Mapping) -> Iterato
 
 
 def _with_column(connection: Connection, table: Table, mapping: Mapping, problem: Problem) -> Problem:
-    """Return a problem with the SQL that adds the column, where that is what is missing."""
+    """Return the problem, with the SQL that adds the column if the column is missing."""
     if not problem.column or problem.column in table.columns:
         return problem
     column = mapping.column(problem.column)
@@ -148,7 +149,7 @@ def _with_column(connection: Connection, table: Table, mapping: Mapping, problem
 
 
 def _of_own_columns(connection: Connection, table: Table, wanted: set[str]) -> Iterator[Problem]:
-    """Yield which of the columns that the project knows by name hold something else."""
+    """Yield a problem for each column that the project uses by its name and that has another type."""
     own = {**_OWN, practice_column(connection): (types.String, "text")}
     for name, (kind, becomes) in own.items():
         column = table.columns.get(name)
@@ -157,7 +158,7 @@ def _of_own_columns(connection: Connection, table: Table, wanted: set[str]) -> I
         using = f"lower({name}::text) IN {TRUE_WORDS}" if name == LOCK else f"{name}::{becomes}"
         yield Problem(
             name,
-            f"it is {type_name(connection, column)}, and must be {becomes}: the project knows this column by its name",
+            f"it is {type_name(connection, column)}, and must be {becomes}: the project uses this column by its name",
             alter(connection, table, name, f"TYPE {becomes} USING {using}"),
         )
 
@@ -179,8 +180,7 @@ def _of_column(connection: Connection, table: Table, mapping: Mapping, column: C
     if not found.nullable and not column.required and column.pulled:
         yield Problem(
             column.name,
-            "the table does not take an empty value, and the mapping does not require one: add `required: true`, or "
-            "let it be empty",
+            "the column is NOT NULL, and the mapping does not require a value: add `required: true`, or drop NOT NULL",
             let_be_empty(connection, table, found),
         )
 
@@ -194,7 +194,7 @@ def _of_text(connection: Connection, table: Table, mapping: Mapping, column: Col
     if enums is not None:
         unknown = sorted(set(values) - set(enums))
         if unknown:
-            words = (f"ALTER TYPE {type_name(connection, found)} ADD VALUE '{_doubled(word)}';" for word in unknown)
+            words = (f"ALTER TYPE {type_name(connection, found)} ADD VALUE '{_escaped(word)}';" for word in unknown)
             yield Problem(
                 column.name,
                 f"the table's {type_name(connection, found)} lacks values of the crosswalk {column.crosswalk}: "
@@ -207,12 +207,13 @@ def _of_text(connection: Connection, table: Table, mapping: Mapping, column: Col
     if sql.length is not None and sql.length < longest:
         yield Problem(
             column.name,
-            f"values of {longest} characters come, and the table's {type_name(connection, found)} holds {sql.length}",
+            f"its values can have {longest} characters, and the table's {type_name(connection, found)} holds "
+            f"{sql.length}",
             alter(connection, table, column.name, f"TYPE varchar({longest})"),
         )
     elif values and column.pulled:
         yield from broken_by(connection, table, column.name, sorted(set(values)))
 
 
-def _doubled(word: str) -> str:
+def _escaped(word: str) -> str:
     return word.replace("'", "''")

@@ -1,4 +1,4 @@
-"""What keeps a table from being filled by a mapping, whatever the values: its kind, its key, its columns."""
+"""Find why a mapping cannot fill a table, whatever the values are: its kind, its key, its columns."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ecw.crm.db.converters import converter
 from ecw.crm.db.schema.reflection import FILLED, is_generated, keys_of, quoted
 from ecw.settings.did_you_mean import did_you_mean
 
-UUID_TEXT = 36  # characters of the keys that we make for a text column
+UUID_TEXT = 36  # characters of the keys that a load makes for a text column
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 _KIND = "SELECT relkind FROM pg_class WHERE oid = CAST(:name AS regclass)"
 # The tables that a view reads.
-_BENEATH = """
+_BASE_TABLES = """
 SELECT DISTINCT d.refobjid::regclass::text FROM pg_rewrite r JOIN pg_depend d ON d.objid = r.oid
 WHERE r.ev_class = CAST(:name AS regclass) AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
 ORDER BY 1
@@ -32,7 +32,7 @@ SELECT EXISTS (
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """The column ('' for the table itself), the cause, and the SQL that repairs it, where there is any."""
+    """The column ('' for the table itself), the cause, and the SQL that repairs it, if there is any."""
 
     column: str
     cause: str
@@ -53,7 +53,7 @@ def problems(
 ) -> Iterator[Problem]:
     """Yield why a mapping that fills the `wanted` columns, with the eCW id in `key`, cannot fill the table.
 
-    Of the wanted, those in `read` are only read; the columns in `filled` a load fills by itself.
+    Those of the wanted columns that are in `read` are only read. A load fills the columns in `filled` by itself.
     """
     wanted = tuple(wanted)
     if key not in wanted:
@@ -70,13 +70,13 @@ def problems(
         elif name not in read:
             yield from _of_filled(connection, table, table.columns[name], keys)
     if _fills_before_insert(connection, table):
-        return  # what must not be empty, a trigger may fill; a row that stays without is that record's reject
+        return  # a trigger may fill NOT NULL columns; if it does not, the record becomes a reject
     by_load = set(wanted) - set(read) | set(filled)
     for column in table.columns:
         if not (column.nullable or is_generated(column) or column in keys or column.name in by_load):
             yield Problem(
                 column.name,
-                "it must be filled, and the mapping does not: give it a default, let it be empty, or map it",
+                "it is NOT NULL, and the mapping does not fill it: give it a default, let it be empty, or map it",
                 let_be_empty(connection, table, column),
             )
 
@@ -96,10 +96,10 @@ def let_be_empty(connection: Connection, table: Table, column: Column[Any]) -> s
 
 
 def unfilled(connection: Connection, table: Table, names: Iterable[str]) -> Iterator[Problem]:
-    """Yield the columns of these names whose type takes no value that a mapping makes."""
+    """Yield a problem for each of these columns whose type the project cannot fill."""
     for name in names:
         if name in table.columns and converter(table.columns[name].type) is None:
-            yield Problem(name, f"values of its type, {type_name(connection, table.columns[name])}, are not filled")
+            yield Problem(name, f"columns of its type, {type_name(connection, table.columns[name])}, cannot be filled")
 
 
 def type_name(connection: Connection, column: Column[Any]) -> str:
@@ -108,7 +108,7 @@ def type_name(connection: Connection, column: Column[Any]) -> str:
 
 
 def _no_table(connection: Connection, table: Table) -> Problem | None:
-    """Return what is wrong where the name is not an ordinary or a partitioned table's."""
+    """Return a problem if the name is not that of an ordinary or a partitioned table, else None."""
     if connection.dialect.name != "postgresql":
         views = text("SELECT 1 FROM sqlite_master WHERE type = 'view' AND name = :name")
         is_view = connection.execute(views, {"name": table.name}).first() is not None
@@ -119,11 +119,11 @@ def _no_table(connection: Connection, table: Table) -> Problem | None:
     kind = _KINDS.get(connection.scalar(text(_KIND), name) or "")
     if kind is None:
         return None
-    beneath = ", ".join(connection.scalars(text(_BENEATH), name)) if kind != "a foreign table" else ""
-    instead = f"it reads {beneath}" if beneath else "rows in it have no key that stays"
+    base_tables = ", ".join(connection.scalars(text(_BASE_TABLES), name)) if kind != "a foreign table" else ""
+    instead = f"it reads {base_tables}" if base_tables else "its rows have no stable key"
     return Problem(
         "",
-        f"{table.fullname} is {kind}: its rows cannot be locked and named by a key; name the table itself in the "
+        f"{table.fullname} is {kind}: its rows cannot be locked, and have no key; name the table itself in the "
         f"mapping file ({instead})",
     )
 
@@ -136,15 +136,15 @@ def _of_key(
     primary = len(table.primary_key.columns)
     if len(keys) > 1:
         names = ", ".join(column.name for column in keys)
-        yield Problem("", f"several columns could be the key ({names}), and none is its primary key of one column")
+        yield Problem("", f"several columns could be the key ({names}), and none is a primary key of one column")
         return
     if not keys:
         row_id = "id" if "id" not in table.columns else "ecw_row_id"
         role = "UNIQUE" if primary else "PRIMARY KEY"
         yield Problem(
             "",
-            f"it needs a primary key of one column, and has {primary}: a row is named by one value"
-            + (" (a unique column that is never empty will do, too)" if primary else ""),
+            f"it needs a primary key of one column, and has {primary}: a row is identified by one value"
+            + (" (a unique column that is NOT NULL and generated will do, too)" if primary else ""),
             f"{add} {row_id} bigint GENERATED BY DEFAULT AS IDENTITY {role};" if on_postgresql else "",
         )
         return
@@ -172,7 +172,7 @@ def _of_new_keys(connection: Connection, table: Table, key: Column[Any]) -> Iter
     elif isinstance(key.type, Integer) and not is_generated(key):
         yield Problem(
             key.name,
-            "it is the table's key and has no default: a new row gets no number",
+            "it is the table's key and has no default: a new row gets no key",
             _numbered(connection, table, key),
         )
     elif isinstance(key.type, String) and not is_generated(key) and (key.type.length or UUID_TEXT) < UUID_TEXT:

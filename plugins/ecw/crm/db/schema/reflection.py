@@ -1,4 +1,4 @@
-"""One of the CRM's tables as the database describes it: columns, types beneath domains, and the key of its rows."""
+"""Reflect one of the CRM's tables from the database: its columns, the base types of domains, and its key."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from sqlalchemy.exc import NoSuchTableError, SAWarning
 from ecw.crm.db import lenient_dates
 from ecw.errors import CrmSchemaError
 
-# What is beneath a domain, which may stand over another domain: its type's modifier, and the domain that takes no
-# empty value.  https://www.postgresql.org/docs/current/catalog-pg-type.html
+# The base type of a domain, which may be a domain itself: the type's modifier, and the name of a domain that is NOT
+# NULL.  https://www.postgresql.org/docs/current/catalog-pg-type.html
 _DOMAINS = """
 WITH RECURSIVE beneath AS (
     SELECT a.attname, t.oid, t.typbasetype, t.typtypmod, t.typnotnull
@@ -43,17 +43,17 @@ SELECT attname, max(typtypmod), max(format_type(oid, NULL)) FILTER (WHERE typnot
 """
 
 
-# Columns that no mapping fills may have any type. `catch_warnings` would change what other threads are warned of.
+# Columns that no mapping fills may have any type. Not `catch_warnings`, which would affect other threads.
 warnings.filterwarnings("ignore", "Did not recognize type", SAWarning)
 
-FILLED = "domain that is never empty"  # in a column's info
+FILLED = "domain that is never empty"  # key in a column's info: the name of the NOT NULL domain
 
 
 def reflect(connection: Connection, name: str) -> Table:
     """Return one of the CRM's tables (`schema.table` where it has a schema).
 
-    A column of a domain has the type beneath the domain.  A table that has not changed since the engine reflected it
-    last is the same object.  Raises CrmSchemaError where the table does not exist.
+    A column of a domain gets the domain's base type.  If the table has not changed since the engine last reflected it,
+    the same object is returned.  Raises CrmSchemaError if the table does not exist.
     """
     schema, _, bare = name.rpartition(".")
     try:
@@ -70,16 +70,17 @@ def reflect(connection: Connection, name: str) -> Table:
             next_step="run `ecw migrate`, or fix `table` in the mapping file: capitals count, and a table of another "
             "schema is written schema.table.",
         ) from None
-    _see_through_domains(connection, table)
-    return _unchanged(connection.dialect, name, table)
+    _resolve_domains(connection, table)
+    return _same_if_unchanged(connection.dialect, name, table)
 
 
-# Each engine's tables as they were reflected last: the SQL that an engine has compiled is found by the table's object.
+# The last reflected tables, by the dialect object, of which each engine has its own. SQLAlchemy caches compiled SQL by
+# the table object.
 _reflected: WeakKeyDictionary[Dialect, dict[str, tuple[list[Any], Table]]] = WeakKeyDictionary()
 
 
-def _unchanged(dialect: Dialect, name: str, table: Table) -> Table:
-    """Return the table that was reflected before, where it is the same in all that is asked of a table."""
+def _same_if_unchanged(dialect: Dialect, name: str, table: Table) -> Table:
+    """Return the table that was reflected before, if it is the same in everything that the project uses."""
     described = [[key.name for key in keys_of(table)], *map(_described, table.columns)]
     before = _reflected.setdefault(dialect, {})
     if name not in before or before[name][0] != described:
@@ -88,7 +89,7 @@ def _unchanged(dialect: Dialect, name: str, table: Table) -> Table:
 
 
 def _described(column: Column[Any]) -> tuple[Any, ...]:
-    # SQLAlchemy's events are each object's own.
+    # `dispatch` holds SQLAlchemy's events, which differ for each object.
     kind = {name: value for name, value in vars(column.type).items() if name != "dispatch"}
     identity, computed = column.identity, column.computed
     filled = (default_of(column), identity and bool(identity.always), computed and str(computed.sqltext))
@@ -101,9 +102,9 @@ def quoted(connection: Connection, table: Table) -> str:
 
 
 def keys_of(table: Table) -> list[Column[Any]]:
-    """Return the column that names a row; several or none where that is not clear.
+    """Return the columns that could be the key of a row: exactly one if the key is clear.
 
-    It is the primary key, or else the one unique column that the database itself fills.
+    It is the primary key of one column, or else a unique column that is NOT NULL and that the database fills.
     """
     primary = list(table.primary_key.columns)
     if len(primary) == 1:
@@ -119,18 +120,18 @@ def keys_of(table: Table) -> list[Column[Any]]:
 
 
 def key_of(table: Table) -> Column[Any]:
-    """Return the column that names a row: see `keys_of`.  Raises CrmSchemaError where that is not clear."""
+    """Return the key of a row: see `keys_of`.  Raises CrmSchemaError if there is none, or more than one."""
     keys = keys_of(table)
     if len(keys) != 1:
         raise CrmSchemaError(
-            f"The CRM's table {table.fullname} has no key of one column by which a row can be named.",
+            f"The CRM's table {table.fullname} has no key of one column by which a row can be identified.",
             next_step="give it one: `ecw mapping check` prints the SQL.",
         )
     return keys[0]
 
 
 def is_generated(column: Column[Any]) -> bool:
-    """Return True if the database fills the column where nothing is written."""
+    """Return True if the database fills the column when a row is inserted without a value for it."""
     if column.identity is not None or column.computed is not None:
         return True
     default = default_of(column)
@@ -138,7 +139,7 @@ def is_generated(column: Column[Any]) -> bool:
 
 
 def default_of(column: Column[Any]) -> str | None:
-    """Return the SQL of what the database fills in, None where it has none, or computes it otherwise."""
+    """Return the SQL of the column's default; None without one, and for identity and computed columns."""
     if column.identity is not None or column.computed is not None or column.server_default is None:
         return None
     return str(getattr(column.server_default, "arg", ""))
@@ -157,7 +158,7 @@ def _near(connection: Connection, schema: str, bare: str) -> str:
     return f"; did you mean {schema + '.' if schema else ''}{names[near[0]]}?" if near else ""
 
 
-def _see_through_domains(connection: Connection, table: Table) -> None:
+def _resolve_domains(connection: Connection, table: Table) -> None:
     if not any(isinstance(column.type, DOMAIN) for column in table.columns):
         return
     for name, modifier, filled in connection.execute(text(_DOMAINS), {"name": quoted(connection, table)}):
@@ -172,7 +173,7 @@ def _see_through_domains(connection: Connection, table: Table) -> None:
 
 
 def _modified(kind: Any, modifier: int) -> types.TypeEngine[Any]:
-    """Return a type with what PostgreSQL keeps as its modifier: the length of a text, the digits of a number."""
+    """Return a type with PostgreSQL's type modifier applied: the length of a text, the digits of a number."""
     if modifier < 4:
         return kind  # type: ignore[no-any-return]
     if isinstance(kind, types.Numeric):

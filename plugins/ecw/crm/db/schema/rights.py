@@ -1,4 +1,4 @@
-"""What the CRM connection's user may do: rights on tables, and policies that hide rows from it."""
+"""Check the CRM connection's user: rights on tables, and policies that hide rows from the user."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FROM unnest(CAST(:names AS text[])) name,
 WHERE NOT has_table_privilege(to_regclass(quote_ident(name)), need)
 GROUP BY name ORDER BY name
 """
-# A policy that shows and takes every row does no harm, as long as none restricts it.
+# A policy that allows every row is harmless, unless a restrictive one exists.
 _HIDES = """
 SELECT row_security_active(t.oid) AND (
     NOT EXISTS (
@@ -49,19 +49,19 @@ FROM (SELECT CAST(:name AS regclass)::oid AS oid) t
 
 
 def table_rights(connection: Connection, table: Table, columns: Iterable[str]) -> Iterator[Problem]:
-    """Yield what the user may not do with a table whose columns are these, and whether rows may be hidden from it.
+    """Yield the rights that the user lacks on these columns of a table, and a problem if policies may hide rows.
 
-    On SQLite whoever can open the file may do everything.
+    Yields none on SQLite: a user who can open the file may do everything.
     """
     if connection.dialect.name != "postgresql":
         return
     name, user = quoted(connection, table), _user(connection)
     try:
         keys = [key_of(table).name]
-    except CrmSchemaError:  # reported elsewhere
+    except CrmSchemaError:  # `problems` reports it
         keys = []
-    given = {"name": name, "columns": [*columns, *keys]}
-    lacked = list(connection.scalars(text(_LACKED), given))
+    parameters = {"name": name, "columns": [*columns, *keys]}
+    lacked = list(connection.scalars(text(_LACKED), parameters))
     if lacked:
         yield Problem(
             "",
@@ -71,30 +71,31 @@ def table_rights(connection: Connection, table: Table, columns: Iterable[str]) -
     for key in keys:
         for sequence in connection.scalars(text(_NO_SEQUENCE), {"name": name, "key": key}).all():
             yield Problem(
-                "", f"{user} may not number rows by {sequence}", f"GRANT USAGE ON SEQUENCE {sequence} TO {user};"
+                "",
+                f"{user} may not use the sequence {sequence}, which numbers new rows",
+                f"GRANT USAGE ON SEQUENCE {sequence} TO {user};",
             )
     for database in connection.scalars(text(_NO_TEMPORARY)).all():
         grant = f"GRANT TEMPORARY ON DATABASE {database} TO {user};"
-        yield Problem("", f"{user} may make no temporary tables, in which a load stages its rows", grant)
+        yield Problem("", f"{user} may not create temporary tables, in which a load stages its rows", grant)
     if connection.scalar(text(_HIDES), {"name": name}):
         yield Problem(
             "",
-            f"row-level security of the table {table.fullname} holds for {user}: a row that it hides would be loaded a "
-            "second time",
+            f"row-level security of the table {table.fullname} applies to {user}: a hidden row would be inserted again",
             f"CREATE POLICY ecw_sync ON {name} TO {user} USING (true) WITH CHECK (true);",
         )
 
 
 def bookkeeping_rights(connection: Connection) -> Iterator[Problem]:
-    """Yield what the user may not do with the project's own tables, a problem for each kind of thing.
+    """Yield the rights that the user lacks on the project's own tables, one problem for each set of rights.
 
-    A table that is not there is no question of rights.
+    Missing tables are left out: `require_migrated` reports them.
     """
     if connection.dialect.name != "postgresql":
         return
-    user, given = _user(connection), {"names": sorted(metadata.tables)}
+    user, parameters = _user(connection), {"names": sorted(metadata.tables)}
     lacked: dict[str, list[str]] = {}
-    for row in connection.execute(text(_BOOKKEEPING), given):
+    for row in connection.execute(text(_BOOKKEEPING), parameters):
         lacked.setdefault(row.needs, []).append(row.name)
     for needs, names in lacked.items():
         listed = ", ".join(names)

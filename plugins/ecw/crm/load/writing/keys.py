@@ -1,4 +1,4 @@
-"""The keys of the rows that the CRM does not have yet, given before they are written."""
+"""Assign the CRM's keys to new rows before they are written."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from ecw.models import Run
 
 
 def give_back_keys(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
-    """Give rows that the CRM has deleted their old keys again: other rows may hold them."""
+    """Give rows that the CRM deleted their old keys again, because other rows may refer to those keys."""
     s = stage.rows
-    mine = and_(
+    own_link = and_(
         ecw_link.c.practice == run["practice"], ecw_link.c.resource == resource, ecw_link.c.ecw_id == s.c.ecw_id
     )
-    back = (
+    old_keys = (
         select(func.min(s.c.seq).label("seq"), ecw_link.c.crm_id)
-        .select_from(s.join(ecw_link, mine))
-        .where(s.c.fate.is_(None))
+        .select_from(s.join(ecw_link, own_link))
+        .where(s.c.action.is_(None))
         .group_by(ecw_link.c.crm_id)
         .subquery()
     )
     connection.execute(
         update(s)
-        .where(s.c.seq == back.c.seq)
-        .values(crm_id=cast(back.c.crm_id, target.key.type), fate="insert", counts_as="inserted")
+        .where(s.c.seq == old_keys.c.seq)
+        .values(crm_id=cast(old_keys.c.crm_id, target.key.type), action="insert", counts_as="inserted")
     )
 
 
 def give_keys(connection: Connection, stage: Stage, target: BusinessTable, resource: str) -> None:
-    """Give the rows that are left, the new ones, their keys in the CRM's table."""
+    """Give the rows without an action, which are the new ones, keys for the CRM's table."""
     s = stage.rows
-    new = s.c.fate.is_(None)
+    new = s.c.action.is_(None)
     crm_id: ColumnElement[Any]
     default = default_of(target.key)
     if default and connection.dialect.name == "postgresql":
@@ -61,10 +61,10 @@ def give_keys(connection: Connection, stage: Stage, target: BusinessTable, resou
         connection.execute(
             update(s)
             .where(s.c.seq == numbered.c.seq)
-            .values(crm_id=numbered.c.n + highest, fate="insert", counts_as="inserted")
+            .values(crm_id=numbered.c.n + highest, action="insert", counts_as="inserted")
         )
         return
-    connection.execute(update(s).where(new).values(crm_id=crm_id, fate="insert", counts_as="inserted"))
+    connection.execute(update(s).where(new).values(crm_id=crm_id, action="insert", counts_as="inserted"))
 
 
 def _random_key(connection: Connection) -> ColumnElement[Any]:
@@ -74,14 +74,14 @@ def _random_key(connection: Connection) -> ColumnElement[Any]:
 
 
 def _highest_key(connection: Connection, target: BusinessTable, resource: str) -> int:
-    """Return the highest key that a SQLite table has, or ever had where it keeps count (AUTOINCREMENT).
+    """Return the highest key that a SQLite table has, or ever had if the table is AUTOINCREMENT.
 
-    A key that a link still names is taken, too, although its row was deleted: two links would mean one row.
+    A key that a link names counts, too, although its row was deleted: else two links would name one row.
     """
     highest: int = connection.execute(select(func.coalesce(func.max(target.key), 0))).scalar_one()
     linked = select(func.max(cast(ecw_link.c.crm_id, target.key.type))).where(ecw_link.c.resource == resource)
     highest = max(highest, connection.execute(linked).scalar() or 0)
     if connection.dialect.has_table(connection, "sqlite_sequence"):
-        ever = text("SELECT seq FROM sqlite_sequence WHERE name = :name")
-        highest = max(highest, connection.execute(ever, {"name": target.table.name}).scalar() or 0)
+        highest_ever = text("SELECT seq FROM sqlite_sequence WHERE name = :name")
+        highest = max(highest, connection.execute(highest_ever, {"name": target.table.name}).scalar() or 0)
     return highest

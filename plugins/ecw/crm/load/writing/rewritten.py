@@ -1,7 +1,7 @@
-"""What the CRM's table made of the values that were written: a trigger of the CRM may change them on their way in.
+"""Detect values that the CRM's table changed when they were written, for example by a trigger.
 
-What counts as agreed is what the table holds after the write.  Otherwise every such row would differ from what was
-agreed, and wait to be pushed.
+The merge base takes what the table holds after the write. Otherwise every such row would differ from its merge base,
+and wait to be pushed.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ CHUNK = 2_000  # rows in memory at a time
 
 
 def agree_on_what_is_held(connection: Connection, stage: Stage, target: BusinessTable) -> dict[str, int]:
-    """Take what the table holds of the rows just written as agreed; return in how many rows, by column.
+    """Take what the table holds of the rows just written into their merge bases; return the rewritten rows by column.
 
-    Comes after the rows were written and before the agreement is.
+    Call it after the rows are written, and before the merge bases are.
     """
     s = stage.rows
     if not may_rewrite(connection, target):
         return {}
-    written = (s.c.fate.in_(["insert", "update"]), differs(stage, target))
+    written = (s.c.action.in_(["insert", "update"]), differs(stage, target))
     joined = s.join(target.table, target.key == s.c.crm_id)
     numbers = list(connection.scalars(select(s.c.seq).select_from(joined).where(*written).order_by(s.c.seq)))
     statement = select(
@@ -36,18 +36,19 @@ def agree_on_what_is_held(connection: Connection, stage: Stage, target: Business
         *(as_read(column).label(f"s_{name}") for name, column in stage.values.items()),
         *(as_read(column).label(f"t_{name}") for name, column in target.columns.items()),
     ).select_from(joined)
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for at in range(0, len(numbers), CHUNK):
         rows = connection.execute(statement.where(s.c.seq.in_(numbers[at : at + CHUNK]))).mappings().all()
         connection.execute(
             update(s).where(s.c.seq == bindparam("b_seq")).values(agreed_crm=bindparam("b_crm")),
-            [{"b_seq": row["seq"], "b_crm": _agreed(row, stage, target, found)} for row in rows],
+            [{"b_seq": row["seq"], "b_crm": _agreed(row, stage, target, counts)} for row in rows],
         )
-    return dict(sorted(found.items()))
+    return dict(sorted(counts.items()))
 
 
-# What changes a value on its way in: triggers but ours, rules, partitions with triggers of their own, and types that
-# pad or round, or a domain may hide. To know it is quicker than to compare every row.
+# What can change a value that is written: triggers other than the project's; rules; partitions, which may have triggers
+# of their own; types that pad or round; generated columns; and domains, which may hide such a type. The query is faster
+# than to compare every row.
 _REWRITES = """
 SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = t.oid AND NOT tgisinternal
         AND tgname NOT IN ('ecw_patient_touched', 'ecw_patient_fields'))
@@ -65,37 +66,37 @@ FROM (SELECT CAST(:name AS regclass)::oid AS oid) t
 
 
 def may_rewrite(connection: Connection, target: BusinessTable) -> bool:
-    """Return True if the table may hold another value than is written, or not keep a row."""
+    """Return True if the table may hold another value than was written, or may not keep a row."""
     if connection.dialect.name != "postgresql":
         return True
     name = connection.dialect.identifier_preparer.format_table(target.table)
     return bool(connection.execute(text(_REWRITES), {"name": name}).scalar())
 
 
-def _agreed(row: Mapping[Any, Any], stage: Stage, target: BusinessTable, found: Counter[str]) -> str | None:
-    """Return the CRM's side of what is agreed on a row, and count the columns that were rewritten."""
+def _agreed(row: Mapping[Any, Any], stage: Stage, target: BusinessTable, counts: Counter[str]) -> str | None:
+    """Return the CRM's side of a row's merge base; count the columns that were rewritten in `counts`."""
     agreed = MergeBase.parse(row["agreed_emr"], row["agreed_crm"], row["agreed_sent"])
     written: Values = {}
     after: Values = {}
     for name in stage.values:
-        meant, held = row[f"s_{name}"], row[f"t_{name}"]
-        if name == target.mapped.key or meant == held:
+        staged, held = row[f"s_{name}"], row[f"t_{name}"]
+        if name == target.mapped.key or staged == held:
             continue
-        found[name] += 1
+        counts[name] += 1
         after[name] = None if held is None else target.mapped.cleaned(name, plain(held))
-        was = agreed.crm.get(name)
-        # As it was agreed, where that is what was written: the column may have rounded it.
-        written[name] = was if _is(target, name, meant, was) else _OTHER
+        agreed_value = agreed.crm.get(name)
+        # The agreed value if it is what was written: the column may have rounded it.
+        written[name] = agreed_value if _is_same(target, name, staged, agreed_value) else _NOT_AGREED
     return agreed.holding(written, {}, after).texts()["crm"]
 
 
-_OTHER = object()  # an edit of the CRM's: it is not agreed
+_NOT_AGREED = object()  # stands for an edit of the CRM: it equals no agreed value
 
 
-def _is(target: BusinessTable, name: str, meant: Any, was: Any) -> bool:
-    if was is None or meant is None:
-        return was is meant
+def _is_same(target: BusinessTable, name: str, staged: Any, agreed_value: Any) -> bool:
+    if agreed_value is None or staged is None:
+        return agreed_value is staged
     try:
-        return same(meant, target.converters[name](was))
+        return same(staged, target.converters[name](agreed_value))
     except Unfit:
         return False

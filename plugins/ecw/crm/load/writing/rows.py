@@ -1,6 +1,6 @@
-"""The merged rows written into the CRM's table, and the marks of what happened to their records in eCW.
+"""Write the merged rows into the CRM's table, and mark those whose record is inactive, merged or deceased in eCW.
 
-A row that the CRM refuses, does not keep, or keeps under another eCW id is its record's reject.
+If the CRM refuses a row, does not keep it, or changes its eCW id, the record becomes a reject.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ Chosen = ColumnElement[bool]
 
 
 def write_rows(connection: Connection, stage: Stage, own: practices.Rows, whose: edit_times.Whose) -> None:
-    """Write the rows with the fates `insert` and `update`; those that the CRM refuses become rejects."""
+    """Write the rows with the actions `insert` and `update`; those that the CRM refuses become rejects."""
     target = own.target
     s, t, watched = stage.rows, target.table, may_rewrite(connection, target)
     changing = stage.values
     meant = {name: column for name, column in target.meant.items() if name in changing}
-    # Where a key must be filled it is with the row: the record that it means is here, the others wait.
+    # A key column that is NOT NULL is filled with the row: its record is linked, other rows are deferred.
     needed = {
         column.name: key_of_reference(whose, changing[name], column)
         for name, column in meant.items()
         if not column.nullable
     }
-    # Of a reference that changes, the row that it meant is forgotten; `references.resolve` looks for the new one.
+    # If a reference changes, its old key is cleared; `references.resolve` fills in the new one.
     forgotten = {
         column.name: case(
             (target.columns[name].is_distinct_from(changing[name]), needed.get(column.name, null())), else_=column
@@ -44,7 +44,7 @@ def write_rows(connection: Connection, stage: Stage, own: practices.Rows, whose:
     }
 
     def write(chosen: Chosen) -> None:
-        new = and_(s.c.fate == "insert", chosen)
+        new = and_(s.c.action == "insert", chosen)
         practice = [literal(value) for value in own.written.values()]
         staged = select(s.c.crm_id, *changing.values(), *needed.values(), *practice).where(new).order_by(s.c.seq)
         names = [target.key.name, *changing, *needed, *own.written]
@@ -52,64 +52,64 @@ def write_rows(connection: Connection, stage: Stage, own: practices.Rows, whose:
         if watched:
             _follow_keys(connection, stage, own, whose, new)
         edit_times.note_inserted(connection, target, whose, select(s.c.crm_id).where(new))
-        changed = update(t).where(target.key == s.c.crm_id, s.c.fate == "update", chosen)
+        changed = update(t).where(target.key == s.c.crm_id, s.c.action == "update", chosen)
         edit_times.write(connection, target, whose, changed.values({**changing, **forgotten}))
         if watched:
-            _require_kept(connection, stage, target, and_(s.c.fate.in_(["insert", "update"]), chosen))
+            _require_kept(connection, stage, target, and_(s.c.action.in_(["insert", "update"]), chosen))
 
-    _in_parts(connection, stage, s.c.fate.in_(["insert", "update"]), write)
+    _in_parts(connection, stage, s.c.action.in_(["insert", "update"]), write)
 
 
 def mark(connection: Connection, stage: Stage, target: BusinessTable, whose: edit_times.Whose) -> None:
-    """Mark the rows of records that are inactive, merged or deceased in eCW, with why, and unmark the others.
+    """Mark the rows of records that are inactive, merged or deceased in eCW, with the reason; unmark the others.
 
-    It is an update, as of any other column. Comes after the rows were written: those that eCW and the CRM agree on have
-    staged values that are not the CRM's.
+    A mark is an update, like that of any other column. It is written after the rows, and also for the action `same`,
+    whose staged values are not written, because they are not the CRM's.
     """
     s, column = stage.rows, status_column(target)
     if column is None:
         return
-    said = s.c.status + ": " + s.c.status_reason
-    differs = column.is_distinct_from(said)
-    present = s.c.fate.in_(["insert", "update", "same"])
-    unmarked = and_(present, exists().where(target.key == s.c.crm_id, differs))
-    numbers = list(connection.scalars(select(s.c.seq).where(unmarked).order_by(s.c.seq)))
+    status = s.c.status + ": " + s.c.status_reason
+    differs = column.is_distinct_from(status)
+    written = s.c.action.in_(["insert", "update", "same"])
+    to_mark = and_(written, exists().where(target.key == s.c.crm_id, differs))
+    numbers = list(connection.scalars(select(s.c.seq).where(to_mark).order_by(s.c.seq)))
 
     def write(chosen: Chosen) -> None:
-        marked = update(target.table).where(target.key == s.c.crm_id, present, differs, chosen)
-        edit_times.write(connection, target, whose, marked.values({column.name: said}))
+        marked = update(target.table).where(target.key == s.c.crm_id, written, differs, chosen)
+        edit_times.write(connection, target, whose, marked.values({column.name: status}))
 
     if numbers:
-        _in_parts(connection, stage, unmarked, write)
+        _in_parts(connection, stage, to_mark, write)
     for at in range(0, len(numbers), CHUNK):
-        changed = and_(s.c.fate.in_(["update", "same"]), s.c.seq.in_(numbers[at : at + CHUNK]))
+        changed = and_(s.c.action.in_(["update", "same"]), s.c.seq.in_(numbers[at : at + CHUNK]))
         fields = func.coalesce(s.c.fields + ", ", "") + STATUS
-        connection.execute(update(s).where(changed).values(fate="update", fields=fields))
+        connection.execute(update(s).where(changed).values(action="update", fields=fields))
 
 
 def _in_parts(connection: Connection, stage: Stage, rows: Chosen, write: Callable[[Chosen], None]) -> None:
-    """Write what the CRM takes of these rows, and set the others aside."""
+    """Write the rows that the CRM takes, and reject the others."""
     s = stage.rows
 
     def numbers() -> Sequence[int]:
         return list(connection.scalars(select(s.c.seq).where(rows).order_by(s.c.seq)))
 
-    def part(found: Sequence[int] | None) -> None:
-        write(true() if found is None else s.c.seq.between(found[0], found[-1]))
+    def write_part(part_numbers: Sequence[int] | None) -> None:
+        write(true() if part_numbers is None else s.c.seq.between(part_numbers[0], part_numbers[-1]))
 
-    for seq, error in in_parts(connection, numbers, part).items():
+    for seq, error in in_parts(connection, numbers, write_part).items():
         refuse(connection, stage, {seq: error.reason}, error.rule, error.column)
 
 
 def _absent(stage: Stage, target: BusinessTable) -> Chosen:
-    kept = target.table.alias()  # the statement around it may read the table itself
+    kept = target.table.alias()  # the enclosing statement may read the table itself
     return ~exists().where(kept.c[target.key.name] == stage.rows.c.crm_id)
 
 
 def _follow_keys(
     connection: Connection, stage: Stage, own: practices.Rows, whose: edit_times.Whose, new: Chosen
 ) -> None:
-    """Find the new rows to which a trigger of the CRM has given keys of its own."""
+    """Find the new rows to which a trigger of the CRM gave other keys, and note those keys."""
     target = own.target
     absent = and_(new, _absent(stage, target))
     s = stage.rows
@@ -122,9 +122,9 @@ def _follow_keys(
 
 
 def _require_kept(connection: Connection, stage: Stage, target: BusinessTable, written: Chosen) -> None:
-    """Raise RowRefused where the table does not have a row, or has it under another eCW id."""
+    """Raise RowRefused if the table lacks a written row, or holds it under another eCW id."""
     s, name = stage.rows, target.mapped.key
-    absent = select(s.c.seq).where(written, s.c.fate == "insert", _absent(stage, target))
+    absent = select(s.c.seq).where(written, s.c.action == "insert", _absent(stage, target))
     if connection.execute(select(absent.exists())).scalar():
         raise row_refused("not kept", by="a trigger or a rule")
     other = as_read(target.columns[name]).is_distinct_from(s.c.ecw_id)

@@ -1,4 +1,4 @@
-// Conflicts and matches: what waits for a person; both sides side by side, and the decision.
+// Conflicts and matches: what waits for a person, the values of both sides, and the decision.
 import {
   C, Choice, Confirm, Count, Empty, Fetched, Filters, Id, Narrow, Pager, Problem, React, Section, Start, Table, Time, Title, To,
   act, dagTo, h, number, pageTo, plural, useApi, useQuery, useRights, useState,
@@ -8,7 +8,7 @@ import { Compare, Inside, RecordId, storyTo, usePractice } from "../record.js";
 const DAG = "ecw_push_patients";
 const may = (rights) => rights.act.includes(rights.dag(DAG));
 const WINNERS = [["crm", "Keep the CRM's"], ["emr", "Take eCW's"]];
-const THEN = { crm: "the next push sends it", emr: "the next pull brings it" };
+const THEN = { crm: "the next push sends it", emr: "the next pull loads it" };
 
 /** A button that acts at once, shows its error, and reloads the page's data. */
 const Choose = ({ label, path, body, done, ...rest }) => {
@@ -43,9 +43,9 @@ const OneConflict = ({ practice, dag, row, done }) => h(Inside, null,
   h(Compare, { practice, resource: row.resource, crmId: row.crm_id, ecwIds: [row.ecw_id], first: [row.column] }),
   h(C.HStack, { wrap: "wrap" },
     ...WINNERS.map(([winner, label]) => h(Choose, { key: winner, label, variant: row.choice === winner ? "solid" : "outline", path: "conflicts/choose", body: { practice, winner, fields: [field(row)] }, done })),
-    h(C.Text, { fontSize: "xs", color: "fg.muted" }, row.choice ? `Chosen: ${row.choice === "crm" ? "the CRM's value" : "eCW's value"}; ${THEN[row.choice]}.` : "The choice holds for these very values; one that changes again asks again.")),
+    h(C.Text, { fontSize: "xs", color: "fg.muted" }, row.choice ? `Chosen: ${row.choice === "crm" ? "the CRM's value" : "eCW's value"}; ${THEN[row.choice]}.` : "The choice is for these values: if one of them changes again, the conflict opens again.")),
   row.choice === "crm" && row.resource === "patient"
-    ? h(Start, { dag: dag(DAG), conf: { patients: [`crm:${row.crm_id}`] }, label: "Push this patient now", explain: "Sends what was chosen, and whatever else of this patient waits." }) : null);
+    ? h(Start, { dag: dag(DAG), conf: { patients: [`crm:${row.crm_id}`] }, label: "Push this patient now", explain: "Sends the chosen value and all other changes of this patient." }) : null);
 
 const Several = ({ practice, rows, done }) => {
   const rights = useRights(practice);
@@ -53,7 +53,7 @@ const Several = ({ practice, rows, done }) => {
     key: winner, title: `${label} value in ${plural(rows.length, "field")}`, yes: label,
     button: h(C.Button, { size: "sm", variant: "outline", disabled: !rows.length || !may(rights) }, `${label} (${number(rows.length)})`),
     onYes: async () => { await act("conflicts/choose", { practice, winner, fields: rows.map(field) }); done(); },
-  }, h(C.Text, null, `The fields: ${[...new Set(rows.map((row) => row.column))].join(", ")}. ${winner === "crm" ? "The CRM's values go to eCW with the next push." : "eCW's values come into the CRM with the next pull."} Your name stands in the Integration Logs.`))));
+  }, h(C.Text, null, `The fields: ${[...new Set(rows.map((row) => row.column))].join(", ")}. ${winner === "crm" ? "The next push sends the CRM's values to eCW." : "The next pull loads eCW's values into the CRM."} The Integration Logs record your name.`))));
 };
 
 const Conflicts = ({ practice, dag }) => {
@@ -78,7 +78,7 @@ const Conflicts = ({ practice, dag }) => {
       { title: "Since", cell: (row) => h(Time, { at: row.since, ago: true }), hide: "base" },
       { title: "Choice", cell: (row) => h(Chosen, { row }), hide: "base" },
     ];
-    if (!groups.length) return h(Section, { title: "Conflicts" }, h(Empty, { title: "No field waits for a choice." }, "Where the CRM and eCW change the same field and no rule says who wins, it waits here."));
+    if (!groups.length) return h(Section, { title: "Conflicts" }, h(Empty, { title: "No field waits for a choice." }, "A field waits here if the CRM and eCW both change it and the mapping does not choose a winner."));
     return h(Section, { title: "Conflicts", actions: h(Several, { practice, rows: rows.filter((row) => chosen.has(keyOf(row))), done }) },
       h(C.Flex, { wrap: "wrap", gap: 2, mb: 3 },
         ...groups.map((one) => h(C.Button, { key: `${one.resource} ${one.column}`, size: "xs", variant: one.column === column && one.resource === resource ? "solid" : "outline", "aria-pressed": one.column === column && one.resource === resource,
@@ -95,7 +95,7 @@ const OneMatch = ({ practice, dag, row, done }) => {
   const to = (choice, label, extra) => h(Choose, { key: choice, label, path: "matches/choose", body: body(choice), done, variant: row.choice === choice ? "solid" : "outline", ...extra });
   return h(Inside, null,
     h(C.Text, { fontSize: "sm" }, row.linked
-      ? "The CRM's row and eCW's chart are linked, and one of both sides describes somebody else by now."
+      ? "The CRM's row and the patient of eCW are linked, but they may be different persons now."
       : `eCW has ${plural(row.candidates.length, "patient")} who may be this one, found by ${row.found_by}.`),
     h(Compare, { practice, resource: "patient", crmId: row.crm_id, ecwIds: row.candidates.slice(0, 10) }),
     h(C.HStack, { wrap: "wrap" },
@@ -103,10 +103,10 @@ const OneMatch = ({ practice, dag, row, done }) => {
         ? [to("same", "The same person"), h(Confirm, { key: "unlink", title: "Unlink", yes: "Unlink", danger: true,
             button: h(C.Button, { size: "xs", variant: "outline" }, "Two persons: unlink…"),
             onYes: async () => { await act("matches/choose", body("unlink")); done(); } },
-            h(C.Text, null, "The link and the numbers that eCW gave are taken from the CRM's row. The next push looks for the row's person and creates one where eCW has none; the next pull makes a row of its own for the chart."))]
+            h(C.Text, null, "Removes the link, and the numbers that eCW assigned, from the CRM's row. The next push searches eCW for the person of the row, and creates a patient if eCW has none; the next pull inserts a row for the patient of eCW."))]
         : [...row.candidates.map((id) => to(id, `Link to ${id}`)), to("new", "Create a new patient"), row.choice ? to("leave", "Take the choice back") : null])),
     row.choice
-      ? h(Start, { dag: dag(DAG), conf: { patients: [`crm:${row.crm_id}`] }, label: "Push this patient now", explain: "Does what was chosen: links the patient, or creates it." }) : null);
+      ? h(Start, { dag: dag(DAG), conf: { patients: [`crm:${row.crm_id}`] }, label: "Push this patient now", explain: "Applies the choice: links the patient, or creates it." }) : null);
 };
 
 const Candidates = ({ row }) => h(C.HStack, { wrap: "wrap", gap: 2 }, ...row.candidates.slice(0, 3).map((id) => h(Id, { key: id, value: id })),
@@ -127,7 +127,7 @@ const Matches = ({ practice, dag }) => {
   ];
   return h(Fetched, { of: page }, ({ matches: rows, next }) => h(Section, { title: "Held matches" }, rows.length
     ? h(React.Fragment, null, h(Table, { caption: "Held matches", columns, rows, keyOf: (row) => row.crm_id, detail: (row) => h(OneMatch, { practice, dag, row, done: page.reload }) }), h(Pager, { next }))
-    : h(Empty, { title: "No match is held." }, "A patient whom eCW may have already is not pushed until a person says who it is; it then waits here.")));
+    : h(Empty, { title: "No match is held." }, "A patient that eCW may have already waits here, and is not pushed until a person decides who it is.")));
 };
 
 export default function ConflictsAndMatches() {
@@ -137,7 +137,7 @@ export default function ConflictsAndMatches() {
   if (error || loading) return h(Fetched, { of: { error, loading } }, () => null);
   if (none) return h(C.Box, null, h(Title, null, "Conflicts and matches"), h(Filters, null, picker), h(Section, null, h(Empty, { title: "Nothing has been pulled yet." }, "Unpause ", h(To, { to: dagTo(dag("ecw_pull")) }, dag("ecw_pull")), " first.")));
   return h(C.Box, null,
-    h(Title, { subtitle: "What the rules leave to a person. Every choice stands in the Integration Logs with who made it." }, "Conflicts and matches"),
+    h(Title, { subtitle: "What the rules leave to a person. The Integration Logs record each choice and the person who made it." }, "Conflicts and matches"),
     h(Filters, null, picker,
       h(Choice, { label: "Show", value: show, any: null, options: [["all", "both"], ["matches", "held matches"], ["conflicts", "conflicts"]], onChange: (value) => change({ show: value === "all" ? undefined : value }) })),
     show === "conflicts" ? null : h(Matches, { practice, dag }),

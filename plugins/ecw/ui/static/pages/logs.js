@@ -1,4 +1,4 @@
-// Integration Logs: what happened to which record, grouped by run; filters, entries in full, CSV.
+// Integration Logs: the changes of each record, by run or by entry; filters, entries in full, CSV.
 import { C, Choice, Empty, Fetched, Field, Filters, Id, Narrow, Pager, RunId, Section, Start, State, Table, Time, Title, To, apiHref, dagTo, h, number, pageTo, plural, runTo, useApi, useMemo, useQuery, useRights } from "../kit.js";
 
 const FILTERS = ["practice", "direction", "resource", "outcome", "code", "run", "record", "start", "end"];
@@ -7,7 +7,7 @@ const DAGS = { push: "ecw_push_patients", pull: "ecw_pull" };
 const WORDS = { insert: "created in the CRM", update: "updated", create: "created", link: "linked", hold: "held", reject: "refused", settle: "settled", learn: "spelled by eCW" };
 
 const dagOf = (direction, mode) => (mode === "replay" ? "ecw_replay" : DAGS[direction]);
-/** The page of a run in Airflow; none for a run of the terminal, and for decisions between runs. */
+/** The page of a run in Airflow; undefined for a run of the terminal and for decisions without a run. */
 const airflowRun = (dag, runId, direction, mode) => {
   const of = dagOf(direction, mode);
   return runId && of && !runId.startsWith("terminal__") ? runTo(dag(of), runId) : undefined;
@@ -52,7 +52,7 @@ const Entries = ({ params, practice, nested }) => {
   return h(Fetched, { of: found, lines: nested ? 3 : 10 }, (data) =>
     h(C.Box, null,
       h(Table, { caption: nested ? "Entries of the run" : "Entries", columns, rows: data.entries, keyOf: (row) => row.entry, detail: (entry) => h(Detail, { entry, practice }),
-        empty: h(Empty, { title: "No entry is like that." }, "Take a filter away, or choose a longer time.") }),
+        empty: h(Empty, { title: "No entry matches the filters." }, "Remove a filter, or choose a longer time.") }),
       nested
         ? data.next ? h(To, { to: pageTo("logs", { ...params, practice }), fontSize: "sm" }, "All entries of this run") : null
         : h(Pager, { next: data.next })));
@@ -83,8 +83,8 @@ const Runs = ({ params, practice }) => {
     h(C.Box, null,
       h(Table, { caption: "Runs", columns, rows: data.runs, keyOf: (row) => row.run_id, detail: (row) => h(Entries, { nested: true, practice, params: { ...params, cursor: undefined, run: row.run_id || "-" } }),
         empty: none
-          ? h(Empty, { title: "Nothing has been pulled or pushed yet.", action: h(Start, { dag: dag("ecw_pull"), conf: {}, label: "Pull now", explain: "Pulls what changed since the last good run." }) }, "Each record that a run changes, and each attempt to push, stands here.")
-          : h(Empty, { title: "No entry is like that." }, "Take a filter away, or choose a longer time.") }),
+          ? h(Empty, { title: "Nothing has been pulled or pushed yet.", action: h(Start, { dag: dag("ecw_pull"), conf: {}, label: "Pull now", explain: "Pulls what changed since the last good run." }) }, "This page lists each record that a run changes, and each attempt to push.")
+          : h(Empty, { title: "No entry matches the filters." }, "Remove a filter, or choose a longer time.") }),
       h(Pager, { next: data.next })));
 };
 

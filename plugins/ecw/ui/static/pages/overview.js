@@ -1,18 +1,18 @@
-// Overview: how fresh each resource of a practice is, what needs attention first, and what the last days were like.
+// Overview: the age of each resource of a practice, what needs attention first, and charts of the last days.
 import { C, Choice, Count, Empty, Fetched, Field, Narrow, Router, Section, Start, State, Table, Time, Title, To, clockTime, dagTo, h, number, pageTo, runTo, span, useApi, useQuery, useRights, useState } from "../kit.js";
 import { Bars, COLOURS, Shares } from "../charts.js";
 
 const dagOf = (run, dag) => dag(run.mode === "replay" ? "ecw_replay" : "ecw_pull");
 const changed = (run) => (run ? (run.inserted ?? 0) + (run.updated ?? 0) : null);
 
-// title, name in the data, what is counted, the page that shows it with what parameters
+// title, name in the data, description of the count, and the page with its parameters
 const WAITS = [
   ["Rejects", "open_rejects", "open rejects of", (row) => ["rejects", { resource: row.resource }]],
   ["Unmapped", "unmapped", "records with an unmapped code of", (row) => ["mappings", { resource: row.resource }]],
   ["Conflicts", "conflicts", "conflicts of", (row) => ["conflicts", { resource: row.resource }]],
   ["Held", "held", "held matches of", () => ["conflicts", { show: "matches" }]],
   ["Unknown", "unknown", "pushes without a known outcome of", () => ["logs", { direction: "push", outcome: "unknown" }]],
-  ["Decided", "decided", "records that somebody decided and the next push sends of", () => ["conflicts", {}]],
+  ["Decided", "decided", "decided records that the next push sends of", () => ["conflicts", {}]],
 ];
 const Waits = ({ practice, row, of: [, name, counted, page] }) => {
   const [address, params] = page(row);
@@ -47,7 +47,7 @@ const Attention = ({ items }) =>
               h(C.Box, { mt: 1.5, width: "9px", height: "9px", borderRadius: "full", flexShrink: 0, bg: item.severity === "error" ? "red.solid" : "orange.solid", role: "img", "aria-label": item.severity }),
               h(C.Box, { minW: 0 }, h(C.Text, { fontWeight: "semibold", overflowWrap: "anywhere" }, item.message), h(C.Text, { fontSize: "sm", color: "fg.muted" }, `Next: ${item.next_step}`))),
             h(C.Box, { flexShrink: 0 }, h(Button, { item })))))
-      : h(C.Text, { color: "fg.muted" }, "Nothing. All resources are in step, and nothing waits for a person."));
+      : h(C.Text, { color: "fg.muted" }, "Nothing. All resources are up to date, and nothing waits for a person."));
 
 // ---- Charts
 

@@ -1,4 +1,4 @@
-// Quality: the expectations over the last checks, the worst first; each check leads to its run's report.
+// Quality: the results of each expectation in the last checks, the worst first; each check links to its run's report.
 import {
   C, Choice, Count, Empty, Fetched, Filters, Section, State, Table, Time, Title, To,
   clockTime, dagTo, h, number, pageTo, runTo, useApi, useQuery,
@@ -9,7 +9,7 @@ const COLORS = { pass: "green.solid", warn: "yellow.solid", reject: "orange.soli
 const share = (one) => (one.rows ? one.failed / one.rows : 0);
 const percent = (value) => (value === 0 ? "0 %" : value < 0.001 ? "< 0.1 %" : `${(100 * value).toFixed(value < 0.1 ? 1 : 0)} %`);
 
-/** A bar for each check, as high as the share that failed; its colour is the verdict, and the words say both. */
+/** A bar for each check: its height is the failed share, its colour the verdict; the title has both as text. */
 const History = ({ row }) => {
   const most = Math.max(...row.checks.map(share), 0.01);
   const failed = row.checks.filter((one) => one.verdict !== "pass").length;
@@ -44,14 +44,14 @@ export default function Quality() {
   ];
   const shown = (rows) => (query.show === "all" ? rows : rows.filter((row) => row.checks.some((one) => one.verdict !== "pass")));
   return h(C.Box, null,
-    h(Title, { subtitle: "What the expectations found in the last 30 checks of each resource, the worst first." }, "Quality"),
+    h(Title, { subtitle: "The results of each expectation in the last 30 checks of its resource, the worst first." }, "Quality"),
     h(Filters, null, picker,
       h(Choice, { label: "Resource", value: query.resource, options: RESOURCES, onChange: (value) => change({ resource: value }) }),
-      h(Choice, { label: "Show", value: query.show, width: "190px", any: "what failed lately", options: [["all", "every expectation"]], onChange: (value) => change({ show: value }) })),
-    none ? h(Section, null, h(Empty, { title: "Nothing has been checked yet." }, "Unpause ", h(To, { to: dagTo(dag("ecw_pull")) }, dag("ecw_pull")), ": each run checks what it fetched."))
+      h(Choice, { label: "Show", value: query.show, width: "190px", any: "recent failures", options: [["all", "every expectation"]], onChange: (value) => change({ show: value }) })),
+    none ? h(Section, null, h(Empty, { title: "Nothing has been checked yet." }, "Unpause ", h(To, { to: dagTo(dag("ecw_pull")) }, dag("ecw_pull")), ": each run checks the records that it fetched."))
       : h(Fetched, { of: found }, ({ expectations }) => {
           const rows = shown(expectations);
-          if (!expectations.length) return h(Section, null, h(Empty, { title: "No check has ended yet." }, "The first run of ", h(To, { to: dagTo(dag("ecw_pull")) }, dag("ecw_pull")), " brings one for each resource."));
+          if (!expectations.length) return h(Section, null, h(Empty, { title: "No check has ended yet." }, "The first run of ", h(To, { to: dagTo(dag("ecw_pull")) }, dag("ecw_pull")), " checks each resource."));
           return h(Section, { title: `${number(rows.length)} of ${number(expectations.length)} expectations` }, rows.length
             ? h(Table, { caption: "Expectations", columns, rows, keyOf: (row) => [row.resource, row.rule, row.column, row.demand].join(" "), detail: (row) => h(Checks, { practice, dag, row }) })
             : h(Empty, { title: "Every expectation holds." }, "Show every expectation to see what is checked."));

@@ -1,4 +1,4 @@
-// Rejects: what may not enter, by rule; replay what was fixed, dismiss what may stay out.
+// Rejects: rejected records by rule; replay them after a fix, or dismiss them.
 import {
   C, Choice, Confirm, Count, Empty, Fetched, Field, Filters, Narrow, Pager, React, Section, Start, State, Table, Time, Title, To,
   act, dagTo, h, number, pageTo, plural, runTo, useApi, useQuery, useRights, useState,
@@ -27,7 +27,7 @@ const Groups = ({ practice, state, resource }) => {
   return h(Fetched, { of: groups }, ({ groups: rows }) => rows.length
     ? h(Section, { title: "By rule" }, h(Table, { caption: "Rejects by rule", columns, rows, keyOf: (row) => [row.resource, row.step, row.rule, row.column].join(" ") }))
     : h(Section, null, h(Empty, { title: state === "open" ? "Nothing is rejected." : `No reject is ${state}.` },
-        state === "open" ? "Every record that was pulled is in the CRM. A record that breaks a rule would wait here, with its reason." : "Choose another state above.")));
+        state === "open" ? "Every pulled record is in the CRM. A record that breaks a rule is listed here, with its reason." : "Choose another state above.")));
 };
 
 const Dismiss = ({ practice, resource, ids, done }) => {
@@ -37,8 +37,8 @@ const Dismiss = ({ practice, resource, ids, done }) => {
   const button = h(C.Button, { size: "sm", variant: "outline", disabled: !ids.length || !allowed, title: allowed ? undefined : `You may not trigger ${dag("ecw_replay")}.` }, "Dismiss…");
   return h(Confirm, { title: `Dismiss ${plural(ids.length, "record")}`, yes: "Dismiss", button,
     onYes: async () => { await act("rejects/dismiss", { practice, resource, ids, note }); setNote(""); done(); } },
-    h(C.Text, { mb: 3 }, "They stay out of the CRM, and nobody is asked about them again until eCW has another content for them. Your name and the note stand in the Integration Logs."),
-    h("label", null, h(C.Text, { as: "span", fontSize: "sm" }, "Why may they stay out? Write no patient's data."),
+    h(C.Text, { mb: 3 }, "They stay out of the CRM, and no longer count as open until their content in eCW changes. The Integration Logs record your name and the note."),
+    h("label", null, h(C.Text, { as: "span", fontSize: "sm" }, "Why may they stay out? Do not write patient data."),
       h(C.Textarea, { value: note, maxLength: 500, mt: 1, onChange: (event) => setNote(event.target.value), placeholder: "a test chart of the clinic" })));
 };
 
@@ -79,13 +79,13 @@ const Records = ({ practice, dag, state }) => {
       state === "open"
         ? h(Start, { key: "replay", dag: dag("ecw_replay"), label: replayable.length ? `Replay ${number(new Set(replayable.map((row) => row.ecw_id)).size)}` : rule ? "Replay the rule" : "Replay all",
             variant: "solid", conf: { resources: replayable.length ? [...new Set(replayable.map((row) => row.resource))] : resource ? [resource] : [], rule: rule ?? "", run: run ?? "", ids: [...new Set(replayable.map((row) => row.ecw_id))] },
-            explain: "After a mapping, a crosswalk or a rule was fixed: the records go through map, check and load again, as eCW gave them. What is still wrong stays rejected." })
+            explain: "Use it after you fixed a mapping, a crosswalk or a rule: the staged records are mapped, checked and loaded again. Records that are still wrong stay rejected." })
         : null,
       resources.length <= 1
         ? h(state === "open" ? Dismiss : Reopen, { key: "dismiss", practice, resource: resources[0] ?? resource, ids, done })
         : h(C.Text, { key: "one", fontSize: "sm", color: "fg.muted" }, "Dismiss records of one resource at a time."),
     ];
-    if (!rows.length) return h(Section, null, h(Empty, { title: "No reject fits the filters." }, "Take one away, or choose another state."));
+    if (!rows.length) return h(Section, null, h(Empty, { title: "No reject fits the filters." }, "Remove a filter, or choose another state."));
     return h(Section, { title: rule ? `${rule}${column && column !== WHOLE ? ` in ${column}` : ""}` : "Records", actions },
       h(Table, { caption: "Rejected records", columns, rows, keyOf, select, detail: (row) => h(Detail, { practice, dag, row }) }), h(Pager, { next }));
   });
@@ -94,7 +94,7 @@ const Records = ({ practice, dag, state }) => {
 const Detail = ({ practice, dag, row }) => h(Inside, null, h(C.Stack, { gap: 1, fontSize: "sm" },
   h(C.Text, null, `${row.step} · ${row.rule}${row.column ? ` · ${row.column}` : ""}: ${row.reason}`),
   h(C.Text, null, "First found by ", h(To, { to: runTo(dagOf(row.step, dag), row.first_run) }, row.first_run), ", last by ", h(To, { to: runTo(dagOf(row.step, dag), row.last_run) }, row.last_run)),
-  row.step === "push" ? h(C.Text, { color: "fg.muted" }, "A push's reject goes away by itself once the patient is corrected in the CRM.") : null,
+  row.step === "push" ? h(C.Text, { color: "fg.muted" }, "A reject of the push is resolved by itself when the patient is corrected in the CRM.") : null,
   row.rule === "unmapped code" ? h(To, { to: pageTo("mappings", { practice, resource: row.resource }) }, "The crosswalk and its unmapped codes") : null));
 
 export default function Rejects() {
@@ -103,9 +103,9 @@ export default function Rejects() {
   const state = query.state ?? "open";
   const clear = { step: undefined, rule: undefined, column: undefined };
   if (error || loading) return h(Fetched, { of: { error, loading } }, () => null);
-  if (none) return h(C.Box, null, h(Title, null, "Rejects"), h(Filters, null, picker), h(Section, null, h(Empty, { title: "Nothing has been pulled yet." }, "Unpause ", h(To, { to: dagTo(dag("ecw_pull")) }, dag("ecw_pull")), "; what may not enter the CRM then stands here.")));
+  if (none) return h(C.Box, null, h(Title, null, "Rejects"), h(Filters, null, picker), h(Section, null, h(Empty, { title: "Nothing has been pulled yet." }, "Unpause ", h(To, { to: dagTo(dag("ecw_pull")) }, dag("ecw_pull")), "; this page then lists the rejected records.")));
   return h(C.Box, null,
-    h(Title, { subtitle: "Records that may not enter the CRM, or may not be sent, each with its reason." }, "Rejects"),
+    h(Title, { subtitle: "Records that were not loaded into the CRM, or not sent to eCW, each with its reason." }, "Rejects"),
     h(Filters, null, picker,
       h(Choice, { label: "State", value: state, options: STATES, any: null, onChange: (value) => change({ state: value, ...clear }) }),
       h(Choice, { label: "Resource", value: query.resource, options: RESOURCES, onChange: (value) => change({ resource: value, ...clear }) }),

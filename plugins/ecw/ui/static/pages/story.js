@@ -1,4 +1,4 @@
-// A record's story: found by an id, or by a number or name; why it looks so, what happened to it, what belongs to it.
+// A record's story: the search by id, number or name, the reasons for its state, its history, and related records.
 import {
   C, Choice, Empty, Fetched, Field, Filters, Id, Narrow, Note, Problem, React, Section, Start, State, Table, Time, Title, To,
   act, clockTime, h, pageTo, plural, runTo, useApi, useQuery, useRights, useState,
@@ -25,7 +25,7 @@ const Search = ({ practice, onFound }) => {
       h(Choice, { label: "Resource", value: query.of, options: RESOURCES, onChange: (value) => change({ of: value }) }),
       h(Field, { label: "eCW id or CRM id", value: query.id, placeholder: "press Enter", onChange: (value) => { onFound(undefined); change({ id: value, resource: undefined, ecw_id: undefined, crm_id: undefined }); } }),
       rights.values
-        ? h(Field, { label: "MR number or name", value: "", placeholder: "patient data: kept nowhere", width: "230px", onChange: byValue })
+        ? h(Field, { label: "MR number or name", value: "", placeholder: "patient data: not stored", width: "230px", onChange: byValue })
         : h(C.Text, { fontSize: "xs", color: "fg.muted", maxW: "220px" }, `Searching by MR number or name needs the right to edit the connection ${rights.crm}.`)),
     error ? h(Problem, { error }) : null);
 };
@@ -38,7 +38,7 @@ const Results = ({ practice, records }) => {
   ];
   return records.length
     ? h(Section, { title: plural(records.length, "record") }, h(Table, { caption: "Found records", columns, rows: records, keyOf: (row) => [row.resource, row.ecw_id, row.crm_id].join(" ") }))
-    : h(Section, null, h(Empty, { title: "Nothing is known under this." }, "Ids are matched whole. A record that eCW has and no run has fetched yet is not known here: pull it with ecw_pull's form, mode “only these patients”."));
+    : h(Section, null, h(Empty, { title: "No record was found." }, "An id must be complete. A record that no run has fetched yet cannot be found here: pull it with the form of ecw_pull, mode “only these patients”."));
 };
 
 const Found = ({ practice, dag, id, resource }) => {
@@ -47,9 +47,9 @@ const Found = ({ practice, dag, id, resource }) => {
     ? h(OneStory, { practice, dag, record: records[0] }) : h(Results, { practice, records }));
 };
 
-const Why = ({ practice, story }) => h(Section, { title: "Why it looks so" },
+const Why = ({ practice, story }) => h(Section, { title: "Reasons for its state" },
   h(C.Box, { as: "ul", listStyleType: "none" }, ...story.reasons.map((one, at) => h(C.Flex, { as: "li", key: at, gap: 2, py: 1, align: "baseline" },
-    h(C.Badge, { colorPalette: one.waits ? "orange" : "gray", flexShrink: 0 }, one.waits ? "waits" : "is so"),
+    h(C.Badge, { colorPalette: one.waits ? "orange" : "gray", flexShrink: 0 }, one.waits ? "waits" : "info"),
     h(C.Text, { fontSize: "sm" }, one.text, " ",
       one.page ? h(To, { to: pageTo(one.page, { practice, ...(one.page === "rejects" ? { record: story.record.ecw_id ?? `crm:${story.record.crm_id}` } : {}) }) }, "Act on it") : null)))));
 
@@ -89,7 +89,7 @@ const OneStory = ({ practice, dag, record }) => {
     return h(C.Box, null,
       h(Section, { title: `One ${resource}`, actions: [
         pull ? h(Start, { key: "pull", dag: dag("ecw_pull"), conf: pull, label: "Pull this patient", explain: "Fetches the patient again, with insurance and encounters." }) : null,
-        resource === "patient" && crm ? h(Start, { key: "push", dag: dag("ecw_push_patients"), conf: { patients: [`crm:${crm}`] }, label: "Push this patient", explain: "Sends what differs from what was last agreed." }) : null,
+        resource === "patient" && crm ? h(Start, { key: "push", dag: dag("ecw_push_patients"), conf: { patients: [`crm:${crm}`] }, label: "Push this patient", explain: "Sends the values that changed since the CRM and eCW last agreed." }) : null,
       ] },
         h(C.Flex, { gap: 6, wrap: "wrap", fontSize: "sm" },
           h(C.Box, { minW: 0 }, h(C.Text, { color: "fg.muted" }, "eCW id"), h(Id, { value: ecw, length: 40 })),
@@ -114,11 +114,11 @@ export default function Story() {
   if (error || loading) return h(Fetched, { of: { error, loading } }, () => null);
   const record = query.resource && (query.ecw_id || query.crm_id) ? { resource: query.resource, ecw_id: query.ecw_id, crm_id: query.crm_id } : undefined;
   return h(C.Box, null,
-    h(Title, { subtitle: "Everything that happened to one record, and why it looks as it does." }, "Record story"),
+    h(Title, { subtitle: "The history of one record, and the reasons for its state." }, "Record story"),
     picker,
     h(Search, { practice, onFound: setFound }),
     found ? h(Results, { practice, records: found })
       : record ? h(OneStory, { practice, dag, record })
       : query.id ? h(Found, { practice, dag, id: query.id, resource: query.resource ?? query.of })
-      : h(Section, null, h(Empty, { title: none ? "Nothing has been pulled yet." : "Which record?" }, "Name it by its id in eCW or in the CRM. Ids elsewhere in the console, and in the Integration Logs, lead here.")));
+      : h(Section, null, h(Empty, { title: none ? "Nothing has been pulled yet." : "Which record?" }, "Enter its id in eCW or in the CRM. Ids on the other pages of the console link to this page.")));
 }

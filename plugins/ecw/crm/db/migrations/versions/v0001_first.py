@@ -1,6 +1,6 @@
-"""The first version: our bookkeeping, and the business tables where the CRM has none.
+"""The first version: the bookkeeping tables, and the business tables that the CRM lacks.
 
-Until the first release the bookkeeping is made from `ecw.crm.db.tables` itself; a release freezes it here.
+Until the first release the bookkeeping tables are created from `ecw.crm.db.tables`; the release freezes them here.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _practitioner() -> None:
         *_texts("gender", "last_name", "first_name", "middle_name", "prefix", "suffix", "name_text", "phone"),
         *_texts("email", "address_line1", "address_line2", "city", "state", "postal_code"),
     )
-    # Where eCW does not tell who is active, all are offered.
+    # If eCW does not say who is active, all are offered.
     view(
         "practitioner_options",
         "practitioner",
@@ -70,7 +70,7 @@ def _location() -> None:
     )
 
 
-# Beside every reference (`Patient/<eCW id>`) stands the key of the CRM's row that it means, once that row is here.
+# Beside every reference (`Patient/<eCW id>`) is a column for the key of the CRM's row, filled once that row exists.
 
 
 def _patient() -> bool:
@@ -181,8 +181,8 @@ def _sqlite_fields() -> str:
     return _SQLITE_FIELDS.format(changed=" UNION ALL ".join(fields))
 
 
-# What we write ourselves is no edit: see ecw.crm.state.edit_times. Whoever may change a patient need not have rights
-# on ours.
+# The project's own writes are no edits: see ecw.crm.state.edit_times. SECURITY DEFINER, because users who may change a
+# patient need no rights on the bookkeeping tables.
 _POSTGRESQL_FIELDS = """
 CREATE FUNCTION ecw_fields_changed() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path FROM CURRENT AS $$ BEGIN
@@ -197,9 +197,9 @@ END $$
 
 
 def _keep_time_of_change() -> None:
-    """Let the database keep the time of a patient's last change, and of each field's, whoever makes it.
+    """Create triggers that record when a patient, and each field of a patient, was last changed.
 
-    The times are what the rule `newest` compares, and how a change is noticed; a row that was never changed has none.
+    The rule `newest` compares the times, and the push finds changed rows by them. A row without changes has no time.
     """
     if op.get_bind().dialect.name == "postgresql":
         op.execute(
