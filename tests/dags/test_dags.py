@@ -60,7 +60,7 @@ def test_a_dag_file_is_short_and_holds_only_wiring() -> None:
     for file in FILES:
         body = file.read_text().split('"""', 2)[2]
         assert len(body.splitlines()) <= 75, f"{file.name}: move what is not wiring into plugins/ecw"
-        for word in ("select ", "requests", "http://", "https://", "Variable.get"):
+        for word in ("select ", "import requests", "from requests", "http://", "https://", "Variable.get"):
             assert word not in body, f"{file.name}: {word!r} does not belong into a DAG file"
 
 
