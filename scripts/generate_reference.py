@@ -94,7 +94,10 @@ def commands(usage: str, command: click.Command) -> list[tuple[str, str]]:
 
 def tables() -> str:
     """Return the page of the bookkeeping tables."""
-    parts = ["Every key begins with the practice. `ecw migrate` creates these tables beside the CRM's own."]
+    parts = [
+        "`ecw migrate` creates these tables beside the CRM's own. "
+        "Each has a column `practice`, except `ecw_field_change`, which is about rows of the CRM."
+    ]
     for each in metadata.sorted_tables:
         parts.append(f"## {each.name}\n\n{each.comment}")
         rows = [

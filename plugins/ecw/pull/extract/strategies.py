@@ -119,7 +119,6 @@ class Strategy:
     full_scan: bool = False  # it fetches all records whatever the window, so that the counts of runs compare
     depends_on: str = ""  # the resource with whose known ids it searches, one by one
     dated: bool = False  # it can cover a past window alone; the others return the present state
-    about: str = ""
     proof: str = ""  # what shows that the result is complete, and how far
 
 
@@ -127,14 +126,12 @@ STRATEGIES = {
     "list": Strategy(
         whole_list,
         full_scan=True,
-        about="a list of everything, then the known records that it lacks",
         proof="eCW's own list; known records that it lacks were read",
     ),
     "name_sweep": Strategy(
         name_sweep,
         ("name",),
         full_scan=True,
-        about="by the first characters of names, then the known records that are missing",
         proof="not proven: eCW lists no patient without a name; names were searched by {asked} first characters; "
         "{others} more of other scripts are searched in turn",
     ),
@@ -142,7 +139,6 @@ STRATEGIES = {
         per_patient,
         ("patient",),
         depends_on="patient",
-        about="by patient: changed ones first, the others in turn",
         proof="known patients only: those who changed and those who were due",
     ),
     "schedule": Strategy(
@@ -150,23 +146,18 @@ STRATEGIES = {
         ("practitioner", "date"),
         depends_on="practitioner",
         dated=True,
-        about="by practitioner and dates",
         proof="known practitioners only: the appointments that begin within the searched days",
     ),
     "last_updated": Strategy(
         last_updated,
         ("_lastUpdated",),
         dated=True,
-        about="what changed in the run's window",
         proof="the records that the server reports as changed",
     ),
-    "bulk": Strategy(
-        None, full_scan=True, about="an export of a group", proof="an export of the whole group, no others"
-    ),
-    "by_id": Strategy(by_id, about="the named records", proof="the named records, no others"),
+    "bulk": Strategy(None, full_scan=True, proof="an export of the whole group, no others"),
+    "by_id": Strategy(by_id, proof="the named records, no others"),
     "of_schedule": Strategy(
         of_schedule,
-        about="the patients of the appointments who are not linked yet",
         proof="the patients of the appointments, no others",
     ),
 }
