@@ -180,7 +180,7 @@ def test_a_first_load_brings_every_record_of_the_practice(practice: Practice) ->
 
 
 def test_a_dry_run_shows_the_counts_and_writes_nothing(practice: Practice) -> None:
-    """With two resources; tests/pull/test_dry_run_beside_the_run.py tests all of them in process."""
+    """With two resources; tests/pull/test_dry_run_counts.py tests all of them in process."""
     practice.change()
     before = practice.differences()
     assert set(before) == set(RESOURCES)
