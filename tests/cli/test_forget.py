@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,9 @@ def test_forget_removes_all_records_of_one_patient_and_of_no_other(pull: Pulling
     for word in ("staged copies", "ecw_link", "ecw_journal", "ecw_merge_base", "Not touched"):
         assert word in done.output
     assert pull.rows("SELECT count(*) AS n FROM patient")[0]["n"] >= len(patients), "the CRM's rows are the CRM's"
-    again = ecw("forget", forgotten, "--yes", "--staging", pull.staging)
+    again = ecw("forget", forgotten, "--yes", "--staging", pull.staging, "--json")
     assert "ecw_link" not in again.output
+    assert json.loads(again.stdout)["removed"]["staged_copies"] == 0
 
 
 @on_sqlite

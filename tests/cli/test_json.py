@@ -62,5 +62,12 @@ def test_json_has_the_same_content_as_the_table(sandbox: Any, crm: Crm, run: Any
     assert found == {"crm_id": first, "ecw_id": link["ecw_id"], "linked": "yes"}
     replayed = read("replay", "--json", "--ecw-conn-id", "ecw_test", *CRM)
     assert replayed["practice"] == link["practice"]
+    for choice in ("new", "leave"):
+        assert read("matches", "choose", near, choice, "--json", *BOTH) == {"crm_id": near, "choice": choice}
     [step, *_] = read("check", "--json", "--conn-id", "ecw_test")
     assert step["ok"] is True
+
+
+@pytest.mark.usefixtures("run")
+def test_rows_without_a_practice_are_none_in_a_crm_of_one_practice() -> None:
+    assert read("practice", "rows", "--json", *BOTH) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -92,6 +93,8 @@ def test_a_conflict_is_listed_and_chosen(sandbox: Any, crm: Crm, winner: str) ->
     assert "1950-01-03" in ecw("conflicts", "list", "--show").output
     assert isinstance(ecw("conflicts", "choose", crm_id, "city", winner).exception, ConfigurationError)
     assert f"Chosen: {winner}" in ecw("conflicts", "choose", crm_id, "birth_date", winner).output
+    again = json.loads(ecw("conflicts", "choose", crm_id, "birth_date", winner, "--json").stdout)
+    assert again == {"resource": "patient", "crm_id": crm_id, "column": "birth_date", "choice": winner}
     ecw("push")
     [now] = [each["birthDate"] for each in sandbox.records("Patient") if each["id"] == ecw_id]
     assert now == ("1950-01-04" if winner == "crm" else "1950-01-03")

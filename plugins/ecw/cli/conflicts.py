@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecw.cli import JSON, print_rows
+from ecw.cli import JSON, print_json, print_rows
 from ecw.cli.matches import side
 from ecw.cli.options import CRM, ECW
 
@@ -44,9 +44,10 @@ def listed(show: bool, as_json: bool, conn_id: str, crm_conn_id: str) -> None:
 @click.argument("column")
 @click.argument("winner", type=click.Choice(["crm", "emr"]))
 @click.option("--resource", default="patient", show_default=True, help="The record's resource.")
+@JSON
 @ECW
 @CRM
-def choose(crm_id: str, column: str, winner: str, resource: str, conn_id: str, crm_conn_id: str) -> None:
+def choose(winner: str, as_json: bool, conn_id: str, crm_conn_id: str, **field: str) -> None:
     """Decide whose value of a field wins.
 
     `crm`: the next push sends it to eCW. `emr`: the next pull loads it into the CRM. If a value changes again, the
@@ -58,6 +59,10 @@ def choose(crm_id: str, column: str, winner: str, resource: str, conn_id: str, c
 
     with side(conn_id, crm_conn_id) as crm:
         chosen: Side = "crm" if winner == "crm" else "emr"
-        crm_id = review.spelled(crm, crm_id) if resource == crm.place.resource else crm_id
-        review.choose_winner(crm, Field(crm.place.practice, resource, crm_id, column), chosen, terminal_user())
+        if field["resource"] == crm.place.resource:
+            field["crm_id"] = review.spelled(crm, field["crm_id"])
+        review.choose_winner(crm, Field(crm.place.practice, **field), chosen, terminal_user())
+    if as_json:
+        print_json({**field, "choice": winner})
+        return
     click.echo(f"Chosen: {winner}; the next {'push' if winner == 'crm' else 'pull'} applies it.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ecw.cli import JSON, print_json
 from ecw.cli.matches import side
 from ecw.cli.options import CRM, ECW
 from ecw.printable import as_table
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
 @click.argument("name", required=False)
 @click.option("--staging", "staging_path", help="The staging area, if it is not the default one.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@JSON
 @ECW
 @CRM
-def command(name: str | None, staging_path: str | None, yes: bool, conn_id: str, crm_conn_id: str) -> None:
+def command(
+    name: str | None, staging_path: str | None, yes: bool, as_json: bool, conn_id: str, crm_conn_id: str
+) -> None:
     """Erase a patient from the project's own records.
 
     NAME is a CRM id, an eCW id or an MR number. Erased are staged copies, Integration Logs, rejects, links and agreed
@@ -52,6 +56,9 @@ def command(name: str | None, staging_path: str | None, yes: bool, conn_id: str,
             )
         lines = forgetting.forget(root, practice, records)
         removed = forget.forget(engine, practice, records)
+    if as_json:
+        print_json({"removed": {"staged_copies": lines, **removed}})
+        return
     rows = [("staged copies", str(lines)), *((table, str(count)) for table, count in removed.items())]
     click.echo(as_table([("removed from", "rows"), *rows]))
     click.echo(

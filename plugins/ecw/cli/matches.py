@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecw.cli import JSON, print_rows
+from ecw.cli import JSON, print_json, print_rows
 from ecw.cli.options import CRM, ECW
 from ecw.printable import as_table
 
@@ -73,9 +73,10 @@ def show(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
 @command.command("choose")
 @click.argument("crm_id")
 @click.argument("choice")
+@JSON
 @ECW
 @CRM
-def choose(crm_id: str, choice: str, conn_id: str, crm_conn_id: str) -> None:
+def choose(crm_id: str, choice: str, as_json: bool, conn_id: str, crm_conn_id: str) -> None:
     """Decide who a held patient is; the next push applies it.
 
     CHOICE is the eCW id of the patient, `new` for a new patient, or `leave` to take a choice back.
@@ -85,14 +86,18 @@ def choose(crm_id: str, choice: str, conn_id: str, crm_conn_id: str) -> None:
 
     with side(conn_id, crm_conn_id) as crm:
         review.choose_match(crm, crm_id, choice, terminal_user())
+    if as_json:
+        print_json({"crm_id": crm_id, "choice": choice})
+        return
     click.echo("Left as it is." if choice == review.LEAVE else "Chosen; the next push applies it.")
 
 
 @command.command("same")
 @click.argument("crm_id")
+@JSON
 @ECW
 @CRM
-def same(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
+def same(crm_id: str, as_json: bool, conn_id: str, crm_conn_id: str) -> None:
     """Confirm that both sides of a link are one person.
 
     Compare both sides first: ecw matches show CRM_ID.
@@ -103,14 +108,18 @@ def same(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
 
     with side(conn_id, crm_conn_id) as crm:
         review.same_person(crm, client_for(connections.get(conn_id), "manual", crm.engine), crm_id, getpass.getuser())
+    if as_json:
+        print_json({"crm_id": crm_id, "choice": "same"})
+        return
     click.echo("The same person: the next pull and push synchronise the patient again.")
 
 
 @command.command("unlink")
 @click.argument("crm_id")
+@JSON
 @ECW
 @CRM
-def unlink(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
+def unlink(crm_id: str, as_json: bool, conn_id: str, crm_conn_id: str) -> None:
     """Remove a link whose two sides are different persons.
 
     The next push searches eCW for the person of the CRM's row, and creates a patient if eCW has none. The next pull
@@ -120,6 +129,9 @@ def unlink(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
 
     with side(conn_id, crm_conn_id) as crm:
         former = review.unlink(crm, conn_id, crm_id, getpass.getuser())
+    if as_json:
+        print_json({"crm_id": crm_id, "choice": "unlink", "former_ecw_id": former})
+        return
     click.echo(f"Unlinked from {former}: the next push searches eCW for the person of the CRM's row, and creates")
     click.echo("a patient if eCW has none; the next pull inserts a row for the patient of eCW.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ecw.cli import JSON, print_rows
+from ecw.cli import JSON, print_json, print_rows
 from ecw.cli.options import CRM, ECW
 
 
@@ -44,7 +44,8 @@ def listed(as_json: bool, crm_conn_id: str) -> None:
 
 
 @command.command("sync")
-def sync() -> None:
+@JSON
+def sync(as_json: bool) -> None:
     """Find the practices: connections of type eClinicalWorks.
 
     Each such connection in Airflow's database is a practice and gets its own DAGs.
@@ -54,14 +55,19 @@ def sync() -> None:
     """
     from ecw.settings.practice_sync import sync
 
-    for sentence in sync() or ["Nothing to do: the practices are known."]:
+    done = sync()
+    if as_json:
+        print_json({"done": done})
+        return
+    for sentence in done or ["Nothing to do: the practices are known."]:
         click.echo(sentence)
 
 
 @command.command("rows")
+@JSON
 @ECW
 @CRM
-def rows(conn_id: str, crm_conn_id: str) -> None:
+def rows(as_json: bool, conn_id: str, crm_conn_id: str) -> None:
     """List rows of a shared CRM that name no practice.
 
     The push does not send such rows.
@@ -76,6 +82,15 @@ def rows(conn_id: str, crm_conn_id: str) -> None:
     tables = [(mapping.name, mapped_of(mapping)) for mapping in mappings_of(conn_id, RESOURCES)]
     with open_crm(crm_conn_id) as engine, reading(engine) as connection:
         groups = unassigned(connection, tables)
+    if as_json:
+        print_json(
+            [
+                {"resource": one.resource, "table": one.table, "practice": one.said, "rows": one.rows}
+                | {"first_crm_ids": one.crm_ids}
+                for one in groups
+            ]
+        )
+        return
     if not groups:
         click.echo("Every row names a practice.")
         return

@@ -48,6 +48,13 @@ def places(crm: Engine, tmp_path: Path) -> Path:
     return tmp_path / "all"
 
 
+def test_a_proposal_as_json_has_the_same_content(run: Run, places: Path) -> None:
+    proposal = json.loads(run("propose", "location", "--folder", str(places), "--json").stdout)
+    assert [line.split(",")[0] for line in proposal["lines"]] == ["Location/a.1"]
+    assert proposal["alone"] == [["Location/b.2", "Annex"]]
+    assert (proposal["ambiguous"], proposal["unused"]) == ([], ["Gym"])
+
+
 def test_a_location_crosswalk_is_proposed_from_both_sides(run: Run, places: Path) -> None:
     result = run("propose", "location", "--folder", str(places), "--write")
 

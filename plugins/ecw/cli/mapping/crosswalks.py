@@ -50,7 +50,10 @@ def unmapped(folder: str | None, staging: str | None, as_json: bool) -> None:
 @CRM
 @STAGING
 @click.option("--write", is_flag=True, help="Add the certain lines to the crosswalk's file.")
-def propose(crosswalk: str, folder: str | None, crm_conn_id: str, staging: str | None, write: bool) -> None:
+@JSON
+def propose(
+    crosswalk: str, folder: str | None, crm_conn_id: str, staging: str | None, write: bool, as_json: bool
+) -> None:
     """Propose crosswalk lines by comparing names.
 
     CROSSWALK is location or treatment_program. eCW's codes come from its pulled table, or from the staged records.
@@ -77,17 +80,22 @@ def propose(crosswalk: str, folder: str | None, crm_conn_id: str, staging: str |
         click.echo(
             f"The CRM's database has no list {table.crm_list or 'for this crosswalk'}, so nothing is translated: "
             f"{policies.get(table.unmapped, 'records with an unknown code are rejected')}. If the CRM has a list, "
-            f"name it as `crm_list` of {crosswalk} in crosswalks/policies.yaml."
+            f"name it as `crm_list` of {crosswalk} in crosswalks/policies.yaml.",
+            err=as_json,
         )
         in_crm = []
     proposal = proposing.propose(table, in_ecw, in_crm)
-    _show(crosswalk, proposal)
+    if as_json:
+        print_json(asdict(proposal))
+    else:
+        _show(crosswalk, proposal)
     if write and proposal.lines and table.path is not None:
         text = table.path.read_text(encoding="utf-8")
         table.path.write_text(text.rstrip("\n") + "\n" + "\n".join(proposal.lines) + "\n", encoding="utf-8")
         click.echo(
             f"Added to {table.path}. The next runs apply the lines to what they fetch; `ecw pull --mode full` "
-            "fetches everything."
+            "fetches everything.",
+            err=as_json,
         )
 
 

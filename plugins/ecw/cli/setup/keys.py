@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import click
 
+from ecw.cli import JSON, print_json
 from ecw.errors import ConfigurationError
 from ecw.fhir.auth import key_store
 
@@ -26,31 +28,46 @@ def command() -> None:
 
 @command.command()
 @FOLDER
-def new(folder: Path) -> None:
+@JSON
+def new(folder: Path, as_json: bool) -> None:
     """Create the first key (RSA, 3072 bits) and the public set."""
-    _print(key_store.new(folder), folder)
+    key = key_store.new(folder)
+    if as_json:
+        print_json(_fields(key, folder))
+        return
+    _print(key, folder)
     click.echo("Publish the public set, and have eCW register its address (the JWKS URL).")
 
 
 @command.command()
 @FOLDER
-def show(folder: Path) -> None:
+@JSON
+def show(folder: Path, as_json: bool) -> None:
     """Show the live keys and the public set."""
-    for key in key_store.keys(folder):
+    live, published = key_store.keys(folder), folder / "jwks.json"
+    if as_json:
+        listed = [{"key_id": key.kid, "bits": key.key.key_size, "private_key": str(key.path)} for key in live]
+        print_json({"keys": listed, "public_set": json.loads(published.read_text()) if published.exists() else None})
+        return
+    for key in live:
         click.echo(f"{key.kid}  RSA {key.key.key_size} bits  {key.path}")
-    published = folder / "jwks.json"
     click.echo(published.read_text() if published.exists() else "No key: `ecw keys new` creates one.")
 
 
 @command.command()
 @FOLDER
-def rotate(folder: Path) -> None:
+@JSON
+def rotate(folder: Path, as_json: bool) -> None:
     """Create a second key.
 
     The public set has both until the old one is retired.
     """
-    _print(key_store.rotate(folder), folder)
+    key = key_store.rotate(folder)
     old = key_store.keys(folder)[0].kid
+    if as_json:
+        print_json({**_fields(key, folder), "old_key_id": old})
+        return
+    _print(key, folder)
     click.echo("Publish the public set, change private_key and key_id of the connection, press Test Connection.")
     click.echo(f"When no task uses the old key any more: ecw keys retire {old}")
 
@@ -59,7 +76,8 @@ def rotate(folder: Path) -> None:
 @click.argument("kid")
 @click.option("--conn-id", default="ecw_default", show_default=True, help="The connection that must not use it.")
 @FOLDER
-def retire(kid: str, conn_id: str, folder: Path) -> None:
+@JSON
+def retire(kid: str, conn_id: str, folder: Path, as_json: bool) -> None:
     """Delete a key, also from the public set."""
     from ecw.settings import connections
 
@@ -69,10 +87,17 @@ def retire(kid: str, conn_id: str, folder: Path) -> None:
             next_step="put the other key into its fields private_key and key_id, and press Test Connection.",
         )
     key_store.retire(folder, kid)
+    if as_json:
+        print_json({"deleted": kid, "public_set": str(folder / "jwks.json")})
+        return
     click.echo(f"{kid} is deleted. Publish {folder / 'jwks.json'} again.")
 
 
+def _fields(key: key_store.StoredKey, folder: Path) -> dict[str, str]:
+    """Return the connection's fields for a key, and the file to publish."""
+    return {"private_key": str(key.path), "key_id": key.kid, "public_set": str(folder / "jwks.json")}
+
+
 def _print(key: key_store.StoredKey, folder: Path) -> None:
-    click.echo(f"private_key  {key.path}")
-    click.echo(f"key_id       {key.kid}")
-    click.echo(f"public set   {folder / 'jwks.json'}")
+    for name, value in _fields(key, folder).items():
+        click.echo(f"{name:<12} {value}")
