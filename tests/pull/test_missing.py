@@ -9,14 +9,14 @@ import pytest
 from ecw.crm.db.tables import ecw_link
 from ecw.pull.context import PullContext
 from ecw.pull.extract import strategies
-from ecw.pull.extract.known_ids import Roster
+from ecw.pull.extract.known_ids import KnownIds
 from ecw.pull.extract.missing import READ_AT_ONCE, REFUSED_AT_ONCE
 from ecw.resources import RESOURCES
 from ecw.settings.pull import Options
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.extract.test_strategies import FixedRoster, extract_context, params
+from tests.pull.extract.test_strategies import FixedIds, extract_context, params
 
 pytestmark = pytest.mark.large_practice
 
@@ -121,7 +121,7 @@ def test_a_merged_patient_is_among_the_merged_ids(pull: Pulling, sandbox: Runnin
 
     pull("patient")
 
-    assert Roster(PullContext.of(pull.begin(), pull.crm, Options())).merged("patient") == {merged["id"]}
+    assert KnownIds(PullContext.of(pull.begin(), pull.crm, Options())).merged("patient") == {merged["id"]}
 
 
 def test_a_deleted_location_or_practitioner_is_marked(pull: Pulling, sandbox: RunningSandbox) -> None:
@@ -136,7 +136,7 @@ def test_a_deleted_location_or_practitioner_is_marked(pull: Pulling, sandbox: Ru
 
 def test_last_updated_reads_missing_records_only_in_a_full_scan() -> None:
     for start, reads in ((None, ["b"]), ("2026-11-22T08:00:00+00:00", [])):
-        context = extract_context("Patient", FixedRoster({"patient": ["a", "b"]}), start)
+        context = extract_context("Patient", FixedIds({"patient": ["a", "b"]}), start)
         walk = strategies.last_updated(context)
         [search] = next(walk)
         assert search.page is not None
@@ -147,8 +147,7 @@ def test_last_updated_reads_missing_records_only_in_a_full_scan() -> None:
 
 def test_an_empty_list_reads_no_record_by_id() -> None:
     [searches] = [
-        list(units)
-        for units in strategies.whole_list(extract_context("Location", FixedRoster({"location": ["a", "b"]})))
+        list(units) for units in strategies.whole_list(extract_context("Location", FixedIds({"location": ["a", "b"]})))
     ]
     assert params(searches) == [{}]
 
@@ -157,7 +156,7 @@ def test_a_few_missing_records_are_all_read_and_of_many_only_those_that_are_due(
     window = "2026-11-22T08:00:00+00:00", "2026-11-22T10:00:00+00:00"
     ids = [f"e{number}" for number in range(3 * READ_AT_ONCE)]
     for missing, in_turns in ((ids[:READ_AT_ONCE], False), (ids, True)):
-        context = extract_context("Encounter", FixedRoster({"practitioner": ["x"]}, linked=missing), *window)
+        context = extract_context("Encounter", FixedIds({"practitioner": ["x"]}, linked=missing), *window)
         searches, reads = [list(units) for units in strategies.schedule(context)]
         assert len(params(searches)) == 1
         assert (20 < len(reads) < 120) if in_turns else len(reads) == len(missing)
@@ -169,7 +168,7 @@ def test_a_few_rejected_records_are_all_read_and_of_many_a_share_within_a_minute
         rejected = [f"e{number}" for number in range(count)]
         for name in ("schedule", "per_patient"):
             context = extract_context(
-                "Encounter", FixedRoster({"practitioner": ["x"]}, rejected=rejected, deleted={"e0"}), *window
+                "Encounter", FixedIds({"practitioner": ["x"]}, rejected=rejected, deleted={"e0"}), *window
             )
             context.seen.add({"id": "e1"}, 0, 0)
             walk = strategies.STRATEGIES[name].rounds
@@ -183,7 +182,7 @@ def test_all_of_many_rejected_records_are_read_within_days() -> None:
     rejected = [f"e{number}" for number in range(500)]
     read: set[str | None] = set()
     for day in (22, 23):
-        context = extract_context("Encounter", FixedRoster(rejected=rejected), end=f"2026-11-{day}T10:00:00+00:00")
+        context = extract_context("Encounter", FixedIds(rejected=rejected), end=f"2026-11-{day}T10:00:00+00:00")
         *_, last = strategies.per_patient(context)
         read |= {unit.ecw_id for unit in last}
     assert read == set(rejected)

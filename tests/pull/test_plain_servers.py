@@ -24,7 +24,7 @@ from tests.fixtures.keys import Keys
 from tests.fixtures.pulling import Pulling, connect
 from tests.fixtures.sandbox import RunningSandbox
 from tests.pull.extract.test_extract import expected_records, records
-from tests.pull.extract.test_strategies import FixedRoster
+from tests.pull.extract.test_strategies import FixedIds
 
 pytestmark = pytest.mark.large_practice
 
@@ -140,7 +140,7 @@ def test_no_record_of_the_window_is_lost_whatever_is_edited(moments: list[int], 
     )
     fetched: set[str] = set()
     try:
-        for [unit] in last_updated(ExtractContext(run, Resource("patient", "Patient", ()), Options(), FixedRoster())):  # type: ignore[arg-type]
+        for [unit] in last_updated(ExtractContext(run, Resource("patient", "Patient", ()), Options(), FixedIds())):  # type: ignore[arg-type]
             bounds = [datetime.fromisoformat(bound[2:]) for bound in unit.params["_lastUpdated"]]
             low, high = (int((bound - EPOCH).total_seconds()) for bound in bounds)
             for page in server.pages(low, high):
@@ -206,7 +206,7 @@ def first_unit(start: str) -> Any:
         window_start=start,
         window_end="2026-11-22T10:00:00+00:00",
     )
-    context = ExtractContext(run, Resource("patient", "Patient", ()), Options(), FixedRoster())  # type: ignore[arg-type]
+    context = ExtractContext(run, Resource("patient", "Patient", ()), Options(), FixedIds())  # type: ignore[arg-type]
     return next(iter(next(last_updated(context))))
 
 

@@ -73,7 +73,7 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
     from ecw.pull.extract.changed_since import since_when
     from ecw.pull.extract.context import ExtractContext
     from ecw.pull.extract.extract import extract_records
-    from ecw.pull.extract.known_ids import Roster
+    from ecw.pull.extract.known_ids import KnownIds
     from ecw.pull.plan import prerequisites
     from ecw.pull.plan.window import own_window
     from ecw.resources import RESOURCES
@@ -85,7 +85,7 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
             own_window(run, line["start"]),
             RESOURCES[resource],
             options,
-            Roster(step),
+            KnownIds(step),
             max_patients=line["max_patients"],
             urgent=line["urgent"],
         )

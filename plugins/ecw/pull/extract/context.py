@@ -71,7 +71,7 @@ class ExtractContext:
     run: Run
     resource: Resource
     options: Options
-    roster: Known
+    known_ids: Known
     max_patients: int | None = None  # per_patient: the most patients to query, the most important first; None: all
     urgent: int | None = None  # the most patients with urgent insurance to query; None: all
     tally: Counter[str] = field(default_factory=Counter)  # numbers in the strategy's note on completeness
