@@ -16,7 +16,17 @@ from pydantic.dataclasses import dataclass
 
 from ecw.errors import ConfigurationError
 from ecw.resources import PUSHED, require_pushed
-from ecw.settings.base import OPTIONS, Text, described, form_fields, is_said, option, require_own_keys, said, validated
+from ecw.settings.base import (
+    OPTIONS,
+    Text,
+    described,
+    form_fields,
+    is_set,
+    option,
+    read_options,
+    require_own_keys,
+    validated,
+)
 
 Source = Mapping[str, Any] | str | None
 _WHERE = "the run's form, or in the connection's extra field `push`"
@@ -107,8 +117,8 @@ class Wanted:
 
         Raises ConfigurationError naming the key and its correct form.
         """
-        connection_options = said(connection, of="push", example='{"max_creates": 20}')
-        form_options = said(form, of="push", example='{"dry_run": true}')
+        connection_options = read_options(connection, of="push", example='{"max_creates": 20}')
+        form_options = read_options(form, of="push", example='{"dry_run": true}')
         require_own_keys(form_options, FORM, "push", [name for name, *_ in described(cls)])
         allowed = _checked(cls, connection_options)
         require_pushed(allowed.resource)
@@ -152,7 +162,7 @@ class Wanted:
 
 def _checked(cls: type[W], source: Mapping[str, Any]) -> W:
     """Return the options of a source, without empty ones."""
-    found = {name: value for name, value in source.items() if is_said(value)}
+    found = {name: value for name, value in source.items() if is_set(value)}
     return validated(cls, found, of="push", where=_WHERE)
 
 
