@@ -32,7 +32,7 @@ def begin(
 
     If the run has patients, it reads eCW's /metadata once, for all its steps.
 
-    `options` are those of the run's form: ecw.settings.push.Wanted, as an object or as JSON.
+    `options` are those of the run's form: ecw.settings.push.PushOptions, as an object or as JSON.
 
     Raises ConfigurationError, CrmSchemaError (the CRM is not migrated, or lacks a column), DatabaseUnavailable.
     """
