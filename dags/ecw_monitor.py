@@ -7,7 +7,7 @@ sends one notification when a condition begins and one when it ends. `ecw_pull` 
 this DAG covers the time when `ecw_pull` is paused, stuck or cannot begin.
 
 `tidy` deletes data past its retention time: staged runs (`ecw_staging_days`), the Integration Logs
-(`ecw_journal_days`), quality reports (`ecw_quality_days`), closed alerts (`ecw_notice_days`).
+(`ecw_journal_days`), quality reports (`ecw_quality_days`), closed alerts (`ecw_alert_days`).
 
 `metrics` sends the state of each practice to Airflow's own metrics: see docs/reference/metrics.md.
 

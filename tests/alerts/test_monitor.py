@@ -1,4 +1,4 @@
-"""The monitor sends one notice when an alert opens and one when it is resolved. Real sockets, both databases."""
+"""The monitor sends one notification when an alert opens and one when it is resolved. Real sockets, both databases."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_rejects_open_an_alert_only_when_they_reach_both_thresholds(
     assert to_webhook.received[0]["message"] == "2 of 20 records of location are rejected (10 %)."
 
 
-def test_notices_that_could_not_be_sent_are_sent_later_in_order(
+def test_notifications_that_could_not_be_sent_are_sent_later_in_order(
     crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture
 ) -> None:
     refresh(crm_engine)
@@ -181,7 +181,7 @@ def test_notices_that_could_not_be_sent_are_sent_later_in_order(
     assert to_webhook.events() == [("begin", *STALE), ("over", *STALE)]
 
 
-def test_a_target_that_is_down_does_not_make_another_target_receive_a_notice_twice(
+def test_a_target_that_is_down_does_not_make_another_target_receive_a_notification_twice(
     crm_engine: Engine,
     to_webhook: Webhook,
     mail_server: MailServer,
@@ -222,7 +222,7 @@ def test_a_target_added_later_receives_open_alerts_and_not_resolved_ones(
     assert to_webhook.events() == [("begin", *STALE)]
 
 
-def test_a_notice_claimed_by_a_sender_that_was_killed_is_sent_after_the_claim_expires(
+def test_a_notification_claimed_by_a_sender_that_was_killed_is_sent_after_the_claim_expires(
     crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller
 ) -> None:
     refresh(crm_engine)
@@ -230,14 +230,14 @@ def test_a_notice_claimed_by_a_sender_that_was_killed_is_sent_after_the_claim_ex
     to_webhook.status = 500
     watch()
     to_webhook.status = 200
-    [notice] = store.to_send(crm_engine, "P1", "webhook alerts_http")
-    assert store.claim(crm_engine, notice, datetime.now(UTC))
+    [notification] = store.to_send(crm_engine, "P1", "webhook alerts_http")
+    assert store.claim(crm_engine, notification, datetime.now(UTC))
     assert watch() == {"open": 1, "sent": 0}, "its sender may still be at work"
     clock.shift(timedelta(minutes=11))
     assert watch() == {"open": 1, "sent": 1}
 
 
-def test_two_monitors_at_once_send_one_notice(
+def test_two_monitors_at_once_send_one_notification(
     crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller
 ) -> None:
     refresh(crm_engine)
@@ -284,14 +284,14 @@ def test_without_the_variable_the_log_reports_each_alert_once(
     assert caplog.text.count("Practice P1: over: location was last refreshed") == 1
 
 
-OF = "of a notice in the variable ecw_alerts"
+OF = "of a notification in the variable ecw_alerts"
 
 
 @pytest.mark.parametrize(
     ("variable", "message"),
     [
-        ("{", "The options of a notice in the variable ecw_alerts are not a JSON object"),
-        ("[]", "The options of a notice in the variable ecw_alerts are not a JSON object"),
+        ("{", "The options of a notification in the variable ecw_alerts are not a JSON object"),
+        ("[]", "The options of a notification in the variable ecw_alerts are not a JSON object"),
         ('{"web": "x"}', f"There is no option 'web' {OF}"),
         ('{"webhook": 1}', f"The option 'webhook' {OF} should be a valid string"),
         (

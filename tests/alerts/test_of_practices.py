@@ -61,7 +61,7 @@ def test_the_targets_of_a_practice_replace_the_targets_of_all(north: Webhook) ->
     assert settings(None).targets == ["webhook hook_all", "email all@example.org"]
 
 
-def test_a_notice_follows_the_target_and_the_threshold_of_its_practice(
+def test_a_notification_follows_the_target_and_the_threshold_of_its_practice(
     north: Webhook, webhook: Webhook, crm_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_ECW_ALERTS", json.dumps({"webhook": "hook_all"}))

@@ -81,22 +81,22 @@ def _practices(engine: Engine, crm_conn_id: str, ecw_conn_id: str | None) -> dic
 def _deliver(engine: Engine, practice: str, target: str, configured: Settings) -> int:
     """Send a target's unsent notifications in order; after a failure the others wait for the next run."""
     sent = 0
-    for notice in store.to_send(engine, practice, target):
-        if not store.claim(engine, notice, datetime.now(UTC)):
+    for notification in store.to_send(engine, practice, target):
+        if not store.claim(engine, notification, datetime.now(UTC)):
             break  # another run is sending it, and later ones must not arrive before it
         try:
-            send(notice, configured)
+            send(notification, configured)
         except Exception as error:  # noqa: BLE001 - any notifier's; its text may hold an address with a token
-            store.give_back(engine, notice)
+            store.give_back(engine, notification)
             log.error(
                 "The notification %r could not be sent (%s); the next run tries again. Next (Airflow administrator): "
                 "check that the %s connection %r exists and its server answers.",
-                *(title(notice), type(error).__name__, *_connection(target, configured)),
+                *(title(notification), type(error).__name__, *_connection(target, configured)),
             )
             break
-        store.mark_sent(engine, notice, datetime.now(UTC))
+        store.mark_sent(engine, notification, datetime.now(UTC))
         sent += 1
-        log.info("Sent to %s: %s.", target.split(" ", 1)[0], title(notice))
+        log.info("Sent to %s: %s.", target.split(" ", 1)[0], title(notification))
     return sent
 
 

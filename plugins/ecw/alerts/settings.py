@@ -25,7 +25,7 @@ def _address(text: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_address)]
-_OF, _WHERE = f"notice in the variable {VARIABLE}", "the variable"
+_OF, _WHERE = f"notification in the variable {VARIABLE}", "the variable"
 
 
 def _as_tuple(value: Any) -> Any:
