@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ecw.alerts import store
-from ecw.alerts.conditions import Thresholds, Watched
+from ecw.alerts.conditions import Monitored, Thresholds
 from ecw.alerts.notify import document, text
 from ecw.pull import steps
 from ecw.resources import RESOURCES
@@ -68,8 +68,8 @@ def test_no_value_leaks_from_a_pull_with_rejects_a_replay_and_alerts(
     passed = [pull.resource(run, name) for name in RESOURCES]
     table, replayed = steps.summary(run), run_replay(pull)
     limits = Thresholds(reject_least=1, reject_percent=0.1)
-    watched = Watched(sandbox.practice, timedelta(hours=2), list(RESOURCES), limits, ["webhook x"])
-    store.reconcile(pull.crm, datetime.now(UTC), watched)
+    monitored = Monitored(sandbox.practice, timedelta(hours=2), list(RESOURCES), limits, ["webhook x"])
+    store.reconcile(pull.crm, datetime.now(UTC), monitored)
     notifications = store.to_send(pull.crm, sandbox.practice, "webhook x")
     assert "rejects" in {notification.alert.kind for notification in notifications}
     assert {row["state"] for row in table} == {"loaded"}

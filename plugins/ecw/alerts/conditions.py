@@ -56,7 +56,7 @@ _Finding = tuple[str, str, str, str | None]  # kind, message, next step, run
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class Monitored:
     """One practice: the pull's interval, its resources, the thresholds, and the targets of notifications."""
 
     practice: str
@@ -66,12 +66,12 @@ class Watched:
     targets: Collection[str] = ()
 
 
-def facts(connection: Connection, now: datetime, watched: Watched) -> list[Fact]:
+def facts(connection: Connection, now: datetime, monitored: Monitored) -> list[Fact]:
     """Return all conditions of a practice that need a person."""
-    practice, every, limits = watched.practice, watched.every, watched.limits
+    practice, every, limits = monitored.practice, monitored.every, monitored.limits
     return [
         Fact(practice, kind, resource, message, next_step, run_id)
-        for resource in watched.resources
+        for resource in monitored.resources
         for kind, message, next_step, run_id in _findings(connection, practice, resource, now, every, limits)
     ]
 

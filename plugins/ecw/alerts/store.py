@@ -23,7 +23,7 @@ from ecw.crm.db.tables import ecw_alert, ecw_alert_notification
 from ecw.crm.db.upsert import insert
 
 if TYPE_CHECKING:
-    from ecw.alerts.conditions import Fact, Watched
+    from ecw.alerts.conditions import Fact, Monitored
 
 BEGIN, OVER = AlertEvent.BEGIN, AlertEvent.OVER
 CLAIM_HOLDS = timedelta(minutes=10)  # longer than any notifier tries
@@ -63,7 +63,7 @@ class Change:
     next_step: str
 
 
-def reconcile(engine: Engine, now: datetime, watched: Watched) -> list[Change]:
+def reconcile(engine: Engine, now: datetime, monitored: Monitored) -> list[Change]:
     """Open and close a practice's alerts, and add their notifications; return the alerts that began or ended.
 
     One lock covers reading the facts and writing the alerts, so that a slow check cannot undo a later one.
@@ -72,15 +72,15 @@ def reconcile(engine: Engine, now: datetime, watched: Watched) -> list[Change]:
 
     with engine.begin() as connection:
         exclusive(connection, "ecw alerts")
-        wrong_now = {fact.key: fact for fact in facts(connection, now, watched)}
-        open_now = {(one.practice, one.kind, one.subject): one for one in _open(connection, watched.practice)}
+        wrong_now = {fact.key: fact for fact in facts(connection, now, monitored)}
+        open_now = {(one.practice, one.kind, one.subject): one for one in _open(connection, monitored.practice)}
         began = [fact for key, fact in wrong_now.items() if key not in open_now]
         ended = [one for key, one in open_now.items() if key not in wrong_now]
         for fact in began:
             _begin(connection, fact, now)
         for one in ended:
             connection.execute(update(ecw_alert).where(*_same_alert(one)).values(resolved_at=now))
-        _plan_notifications(connection, ended, watched, now)
+        _plan_notifications(connection, ended, monitored, now)
     changes = [Change(BEGIN, fact.practice, fact.message, fact.next_step) for fact in began]
     return changes + [Change(OVER, one.practice, one.message, one.next_step) for one in ended]
 
@@ -161,15 +161,15 @@ def _begin(connection: Connection, fact: Fact, now: datetime) -> None:
     )
 
 
-def _plan_notifications(connection: Connection, ended: Sequence[Alert], watched: Watched, now: datetime) -> None:
+def _plan_notifications(connection: Connection, ended: Sequence[Alert], monitored: Monitored, now: datetime) -> None:
     """Add the notifications that are due, and delete the unsent ones of targets that are no longer configured.
 
     Every target gets the beginning of each open alert. The end goes to the targets that have a row for the beginning.
     """
-    n, targets = ecw_alert_notification.c, list(watched.targets)
-    obsolete = (n.practice == watched.practice, n.sent_at.is_(None), n.target.not_in(targets))
+    n, targets = ecw_alert_notification.c, list(monitored.targets)
+    obsolete = (n.practice == monitored.practice, n.sent_at.is_(None), n.target.not_in(targets))
     connection.execute(delete(ecw_alert_notification).where(*obsolete))
-    due = [(one, BEGIN, target) for one in _open(connection, watched.practice) for target in targets]
+    due = [(one, BEGIN, target) for one in _open(connection, monitored.practice) for target in targets]
     for one in ended:
         begun = select(n.target).where(n.practice == one.practice, n.alert == one.alert, n.event == BEGIN)
         due += [(one, OVER, target) for target in connection.scalars(begun) if target in targets]

@@ -197,7 +197,7 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
 
     Then update the alerts; an error in that is only logged.
     """
-    from ecw.alerts.monitor import watch_quietly
+    from ecw.alerts.monitor import monitor_quietly
     from ecw.crm.db.engine import open_crm
     from ecw.crm.state import runs
     from ecw.pull.extract import urgency
@@ -206,7 +206,7 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
 
     if run is None:
         log.error("The run did not begin, so there are no numbers: the log of `begin` ends with what to do next.")
-        watch_quietly(crm_conn_id)
+        monitor_quietly(crm_conn_id)
         return []
     with open_crm(run["crm_conn_id"]) as engine:
         runs.give_back(engine, run)
@@ -215,18 +215,18 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
         if planned:
             urgency.note(run, engine, planned, rows)
         log.info("Practice %s, run %s:\n%s", run["practice"], run["run_id"], as_text(rows))
-        watch_quietly(run["crm_conn_id"], run["ecw_conn_id"], engine)
+        monitor_quietly(run["crm_conn_id"], run["ecw_conn_id"], engine)
     return rows
 
 
-def watch(crm_conn_id: str = "crm_default") -> dict[str, int]:
-    """Update the alerts and send notifications outside a run; return the counts of `ecw.alerts.monitor.watch`.
+def monitor(crm_conn_id: str = "crm_default") -> dict[str, int]:
+    """Update the alerts and send notifications outside a run; return the counts of `ecw.alerts.monitor.monitor`.
 
     Raises ConfigurationError (the variable ecw_alerts), DatabaseUnavailable.
     """
-    from ecw.alerts.monitor import watch
+    from ecw.alerts.monitor import monitor
 
-    return watch(crm_conn_id)
+    return monitor(crm_conn_id)
 
 
 def tidy(crm_conn_id: str = "crm_default") -> dict[str, int]:
