@@ -32,7 +32,6 @@ from ecw.settings.base import (
 from ecw.settings.name_prefixes import ALWAYS
 
 CHANGES, FULL, PATIENTS, SCHEDULE = (mode.value for mode in Mode if mode is not Mode.REPLAY)
-MODES = (CHANGES, FULL, PATIENTS, SCHEDULE)
 AUTOMATIC = "automatic"  # the form's value for a strategy that the run does not set
 _STRATEGY = "strategy_"  # prefix of the form's fields, one per resource
 _WINDOW, _HOW = (
