@@ -167,7 +167,7 @@ def runs(
             query = query.where(j.run_id.not_in(passed))
         row = connection.execute(_ordered(query).limit(1)).one_or_none()
         if row is None:
-            return _with_ledger(connection, criteria.practice, lines), None
+            return _with_run_records(connection, criteria.practice, lines), None
         at = Position(*row)
         passed.append(at.run_id)
         if before is not None and _has_newer(connection, criteria, at.run_id, before):
@@ -175,7 +175,7 @@ def runs(
         lines.append(_line(connection, criteria, at))
         if len(lines) == limit:
             break
-    return _with_ledger(connection, criteria.practice, lines), at
+    return _with_run_records(connection, criteria.practice, lines), at
 
 
 def practices(connection: Connection) -> list[str]:
@@ -277,7 +277,7 @@ def _line(connection: Connection, criteria: JournalFilter, newest: Position) -> 
     return RunLine(newest.run_id, newest.at, min(total, COUNTED), total > COUNTED, parts)
 
 
-def _with_ledger(connection: Connection, practice: str, lines: Sequence[RunLine]) -> list[RunLine]:
+def _with_run_records(connection: Connection, practice: str, lines: Sequence[RunLine]) -> list[RunLine]:
     r = ecw_run.c
     ids = [line.run_id for line in lines]
     sums = [func.sum(column).label(column.name) for column in (r.inserted, r.updated, r.rejected)]

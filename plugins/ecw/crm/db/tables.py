@@ -110,7 +110,7 @@ ecw_run = Table(
     ),
     Index("ecw_run_latest", "practice", "resource", "started_at"),
     Index("ecw_run_run_id", "run_id"),
-    comment="The ledger: one row for each resource of a run of the pull.",
+    comment="The run records: one row for each resource of a run of the pull.",
 )
 
 ecw_cursor = Table(
