@@ -142,12 +142,13 @@ def test_last_updated_reads_missing_records_only_in_a_full_scan() -> None:
         assert search.page is not None
         search.page([{"id": "a"}])  # one page, without changes: no second pass
         context.seen.add({"id": "a"}, 0, 0)
-        assert [unit.ecw_id for units in walk for unit in units] == reads
+        assert [request.ecw_id for requests in walk for request in requests] == reads
 
 
 def test_an_empty_list_reads_no_record_by_id() -> None:
     [searches] = [
-        list(units) for units in strategies.whole_list(extract_context("Location", FixedIds({"location": ["a", "b"]})))
+        list(requests)
+        for requests in strategies.whole_list(extract_context("Location", FixedIds({"location": ["a", "b"]})))
     ]
     assert params(searches) == [{}]
 
@@ -157,7 +158,7 @@ def test_a_few_missing_records_are_all_read_and_of_many_only_those_that_are_due(
     ids = [f"e{number}" for number in range(3 * READ_AT_ONCE)]
     for missing, in_turns in ((ids[:READ_AT_ONCE], False), (ids, True)):
         context = extract_context("Encounter", FixedIds({"practitioner": ["x"]}, linked=missing), *window)
-        searches, reads = [list(units) for units in strategies.schedule(context)]
+        searches, reads = [list(requests) for requests in strategies.schedule(context)]
         assert len(params(searches)) == 1
         assert (20 < len(reads) < 120) if in_turns else len(reads) == len(missing)
 
@@ -173,7 +174,7 @@ def test_a_few_rejected_records_are_all_read_and_of_many_a_share_within_a_minute
             context.seen.add({"id": "e1"}, 0, 0)
             walk = strategies.STRATEGIES[name].rounds
             assert walk is not None
-            read = [unit.ecw_id for units in walk(context) for unit in units if unit.ecw_id]
+            read = [request.ecw_id for requests in walk(context) for request in requests if request.ecw_id]
             assert min(least, count - 2) <= len(set(read)) == len(read) <= most
             assert not {"e0", "e1"} & set(read), "deleted, and fetched already"
 
@@ -184,7 +185,7 @@ def test_all_of_many_rejected_records_are_read_within_days() -> None:
     for day in (22, 23):
         context = extract_context("Encounter", FixedIds(rejected=rejected), end=f"2026-11-{day}T10:00:00+00:00")
         *_, last = strategies.per_patient(context)
-        read |= {unit.ecw_id for unit in last}
+        read |= {request.ecw_id for request in last}
     assert read == set(rejected)
 
 

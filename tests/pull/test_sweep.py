@@ -58,8 +58,8 @@ def test_every_other_character_is_searched_within_a_cycle() -> None:
         context.run["window_end"] = (end + number * timedelta(minutes=options.every_minutes)).isoformat()
         rounds = STRATEGIES["name_sweep"].rounds
         assert rounds is not None
-        for units in rounds(context):
-            searched |= {str(unit.params.get("name")) for unit in units}
+        for requests in rounds(context):
+            searched |= {str(request.params.get("name")) for request in requests}
     assert set(OTHERS) <= searched
 
 

@@ -48,7 +48,7 @@ def fetched(
         context.run["staging"] = str(tmp_path)
         reads = [SearchRequest(f"id={ecw_id}", {}, ecw_id) for ecw_id in ("merged", "other")]
         fetch(context, client, reads)
-        context.parts.finish(str(tmp_path / "extract.ndjson.gz"))
+        context.checkpoint.finish(str(tmp_path / "extract.ndjson.gz"))
         return list(read(str(tmp_path / "extract.ndjson.gz")))
 
     return run

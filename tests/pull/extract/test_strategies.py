@@ -89,15 +89,15 @@ def extract_context(
 def rounds(name: str, context: ExtractContext) -> list[list[SearchRequest]]:
     strategy = STRATEGIES[name].rounds
     assert strategy is not None
-    return [list(units) for units in strategy(context)]
+    return [list(requests) for requests in strategy(context)]
 
 
-def params(units: Iterable[SearchRequest]) -> list[dict[str, Any]]:
-    return [dict(unit.params) for unit in units]
+def params(requests: Iterable[SearchRequest]) -> list[dict[str, Any]]:
+    return [dict(request.params) for request in requests]
 
 
 def test_list_is_one_search_without_parameters() -> None:
-    assert [params(units) for units in rounds("list", extract_context("Location", FixedIds()))] == [[{}]]
+    assert [params(requests) for requests in rounds("list", extract_context("Location", FixedIds()))] == [[{}]]
 
 
 @pytest.mark.parametrize("strategy", ["list", "name_sweep"])
@@ -105,7 +105,7 @@ def test_a_full_scan_reads_rejected_records_that_it_did_not_find(strategy: str) 
     context = extract_context("Location", FixedIds(rejected=["a", "b"]))
     context.seen.add({"id": "b"}, 0, 0)
     *_, last = rounds(strategy, context)
-    assert [unit.ecw_id for unit in last] == ["a"]
+    assert [request.ecw_id for request in last] == ["a"]
 
 
 def test_name_sweep_adds_prefixes_of_found_names_and_reads_known_patients_that_it_did_not_find() -> None:
@@ -119,17 +119,17 @@ def test_name_sweep_adds_prefixes_of_found_names_and_reads_known_patients_that_i
     assert params(next(walk)) == [{"name": "a"}, {"name": "b"}]
     context.seen.add({"id": "found", "name": [{"family": "Ωmega", "given": ["b", " 'Abd"]}]}, 0, 0)
     more = next(walk)
-    assert all(unit.optional for unit in more), "a refused prefix fails no other search"
-    assert {"ł", "李", "ω", "'"} <= {unit.params["name"] for unit in more}
+    assert all(request.optional for request in more), "a refused prefix fails no other search"
+    assert {"ł", "李", "ω", "'"} <= {request.params["name"] for request in more}
     context.seen.add({"id": "another", "name": [{"text": "Ꭰ"}]}, 0, 0)
     assert params(next(walk)) == [{"name": "Ꭰ".casefold()}]
-    assert [unit.ecw_id for unit in next(walk)] == ["missing"]
+    assert [request.ecw_id for request in next(walk)] == ["missing"]
 
 
 def test_per_patient_begins_with_the_changed_patients() -> None:
     context = extract_context("Coverage", FixedIds({"patient": ["a", "b", "c"]}, changed=["c"]))
 
-    assert [params(units) for units in rounds("per_patient", context)] == [
+    assert [params(requests) for requests in rounds("per_patient", context)] == [
         [{"patient": "c"}],
         [{"patient": "a"}, {"patient": "b"}],
     ]
@@ -144,7 +144,7 @@ def test_per_patient_does_not_search_deleted_and_merged_patients_and_reads_their
         linked=["x"],
     )
 
-    assert [params(units) for units in rounds("per_patient", extract_context("Coverage", known_ids))] == [
+    assert [params(requests) for requests in rounds("per_patient", extract_context("Coverage", known_ids))] == [
         [],
         [{"patient": "a"}],
         [{}],
@@ -159,7 +159,7 @@ def test_an_initial_sync_queries_at_most_max_patients_and_counts_the_remaining_o
 
     for max_patients, queried in ((2, ["a", "b"]), (3, ["a", "b", "c"]), (9, ["a", "b", "c"])):
         context = extract_context("Coverage", known_ids, max_patients=max_patients)
-        assert [params(units) for units in rounds("per_patient", context)] == [
+        assert [params(requests) for requests in rounds("per_patient", context)] == [
             [{"patient": ecw_id} for ecw_id in queried]
         ]
         assert remaining_patients(context) == 3 - len(queried)
@@ -172,8 +172,10 @@ def test_per_patient_queries_every_patient_once_a_day() -> None:
     for hour in range(0, 24, 2):
         window = f"2026-11-22T{hour:02}:00:00+00:00", f"2026-11-22T{hour + 1:02}:59:00+00:00"
         turn = [
-            unit.params["patient"]
-            for unit in rounds("per_patient", extract_context("Coverage", FixedIds({"patient": patients}), *window))[1]
+            request.params["patient"]
+            for request in rounds("per_patient", extract_context("Coverage", FixedIds({"patient": patients}), *window))[
+                1
+            ]
         ]
         assert 20 < len(turn) < 90, "about one in twelve"
         queried += [str(ecw_id) for ecw_id in turn]
@@ -198,7 +200,7 @@ def test_every_patient_is_queried_within_the_reported_time(
         turn = rounds("per_patient", extract_context("Coverage", FixedIds({"patient": patients}), *window, **options))[
             1
         ]
-        queried.update(str(unit.params["patient"]) for unit in turn)
+        queried.update(str(request.params["patient"]) for request in turn)
 
     assert longest_turn(Options(**options)) == longest
     assert queried == set(patients)
@@ -232,7 +234,7 @@ def test_schedule_covers_the_days_around_the_window_or_a_backfills_interval(
 ) -> None:
     context = extract_context("Encounter", FixedIds({"practitioner": ["x"]}), start, run_type=run_type)
 
-    assert [params(units) for units in rounds("schedule", context)] == [[{"practitioner": "x", "date": dates}]]
+    assert [params(requests) for requests in rounds("schedule", context)] == [[{"practitioner": "x", "date": dates}]]
 
 
 def test_last_updated_covers_the_window_and_in_a_first_run_all_records() -> None:
@@ -282,11 +284,11 @@ def test_a_record_that_does_not_match_the_search_is_recognised(
     context = extract_context(
         "Encounter", FixedIds({"patient": ["a"], "practitioner": ["x"]}, ["a"]), "2026-11-22T08:00:00+00:00"
     )
-    unit = rounds(name, context)[0][0]
+    request = rounds(name, context)[0][0]
 
-    assert unit.holds is not None
-    assert unit.holds(good)
-    assert not unit.holds(bad)
+    assert request.holds is not None
+    assert request.holds(good)
+    assert not request.holds(bad)
 
 
 @pytest.mark.parametrize("end", ["2026-11-22T08:00:00+00:00", "2026-11-22T08:17:03+00:00"])
@@ -302,8 +304,10 @@ def test_a_run_of_a_practitioners_schedule_searches_only_them_on_the_forms_dates
     known_ids = FixedIds({"practitioner": ["x", "y"], "stranger": ["p2"], "patient": ["p1"]}, changed=["p2"])
     context = extract_context("Encounter", known_ids, *window, practitioners=["z"], run_type="manual")
 
-    assert [params(units) for units in rounds("schedule", context)] == [
+    assert [params(requests) for requests in rounds("schedule", context)] == [
         [{"practitioner": "z", "date": ["ge2026-11-22", "lt2026-11-27"]}]
     ]
-    assert [unit.ecw_id for unit in rounds("of_schedule", context)[0]] == ["p2"]
-    assert [params(units) for units in rounds("per_patient", context)] == [[{"patient": "p2"}]], "no other patient"
+    assert [request.ecw_id for request in rounds("of_schedule", context)[0]] == ["p2"]
+    assert [params(requests) for requests in rounds("per_patient", context)] == [[{"patient": "p2"}]], (
+        "no other patient"
+    )
