@@ -8,22 +8,27 @@ import json
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 from pydantic import BaseModel
+from sqlalchemy import Column, Table, create_engine, event
 
 from ecw import errors
 from ecw.alerts.conditions import Thresholds
 from ecw.alerts.settings import Settings
 from ecw.cli import COMMANDS
+from ecw.crm.db.migrations import VERSION_TABLE, migrate
 from ecw.crm.db.tables import metadata
 from ecw.fhir.connection import GROUP_SCOPE, READ_SCOPES, WRITE_SCOPES
 from ecw.identity.held import Held
+from ecw.mapping.definition.files import all_mappings
 from ecw.mapping.definition.mapping_file import ColumnEntry, FallbackEntry, GroupEntry, MappingFile, PolicyEntry
 from ecw.mapping.values.clean import CLEANERS
 from ecw.mapping.vocabulary import ON_CONFLICT, SYNC, TYPES, UNMAPPED, UPDATE
 from ecw.provider_info import get_provider_info
 from ecw.quality.catalogue import FILE, Scope, catalogue
+from ecw.reports.mappings import table_of
 from ecw.settings.base import described
 from ecw.settings.pull import Options
 from ecw.settings.push import Wanted
@@ -113,19 +118,54 @@ def commands(usage: str, command: click.Command) -> list[tuple[str, str]]:
 
 
 def tables() -> str:
-    """Return the page of the bookkeeping tables."""
+    """Return the page of the bookkeeping tables, and of the business tables that the CRM lacks."""
     parts = [
         "`ecw migrate` creates these tables beside the CRM's own. "
         "Each has a column `practice`, except `ecw_field_change`, which is about rows of the CRM."
     ]
     for each in metadata.sorted_tables:
-        parts.append(f"## {each.name}\n\n{each.comment}")
         rows = [
-            (f"`{column.name}`", str(column.type), "key" if column.primary_key else "", column.comment or "")
+            (f"`{column.name}`", str(column.type), key_mark(column), column.comment or "") for column in each.columns
+        ]
+        parts += [f"## {each.name}", str(each.comment), table(("column", "type", "", "meaning"), rows)]
+    parts.append(
+        "## Business tables\n\n"
+        "`ecw migrate` creates each of these only if the CRM has no table of that name. The FHIR paths are those of "
+        "`include/mappings`; a column without a path is filled by the project. On PostgreSQL the meanings are the "
+        "comments of the tables and columns (`\\d+ patient`)."
+    )
+    mappings = {mapping.table: mapping for mapping in all_mappings().values()}
+    for each in business_tables():
+        mapping = mappings.get(each.name)
+        paths = {column.column: f"`{column.path}`" for column in table_of(mapping).columns} if mapping else {}
+        rows = [
+            (f"`{column.name}`", str(column.type), key_mark(column), paths.get(column.name, ""), column.comment or "")
             for column in each.columns
         ]
-        parts.append(table(("column", "type", "", "meaning"), rows))
-    return page("Tables", "For everybody who queries the bookkeeping tables in the CRM's database.", *parts)
+        title = f"{each.name}: FHIR {mapping.resource}" if mapping else each.name
+        parts += [f"### {title}", str(each.comment), table(("column", "type", "", "FHIR path", "meaning"), rows)]
+    return page("Tables", "For everybody who queries the project's tables in the CRM's database.", *parts)
+
+
+def key_mark(column: Column[Any]) -> str:
+    """Return the mark of a key column."""
+    return "key" if column.primary_key else ""
+
+
+def business_tables() -> list[Table]:
+    """Return the business tables that the migrations create in an empty CRM."""
+    created: list[Table] = []
+
+    def keep(made: Table, *_: Any, **__: Any) -> None:
+        if made.name not in (*metadata.tables, VERSION_TABLE):
+            created.append(made)
+
+    event.listen(Table, "after_create", keep)
+    try:
+        migrate(create_engine("sqlite://"))
+    finally:
+        event.remove(Table, "after_create", keep)
+    return created
 
 
 def error_tree() -> str:
