@@ -1,4 +1,4 @@
-"""The state words of the bookkeeping tables, each defined once."""
+"""The state words of the bookkeeping tables and of the stage, each defined once."""
 
 from __future__ import annotations
 
@@ -30,6 +30,29 @@ class RunState(StrEnum):
     LOADED = "loaded"
     FAILED = "failed"
     DRY = "dry"  # a dry run: counts of a run that wrote nothing
+
+
+class StageAction(StrEnum):
+    """What a load does with a staged row: see ecw.crm.load.merge."""
+
+    INSERT = "insert"
+    UPDATE = "update"
+    SAME = "same"
+    LOCKED = "locked"
+    STALE = "stale"
+    DEFERRED = "deferred"
+    DUPLICATE = "duplicate"
+    REFUSED = "refused"  # the load itself rejects the row
+
+
+class CountsAs(StrEnum):
+    """The number of the run that a staged row adds to."""
+
+    INSERTED = "inserted"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    DEFERRED = "deferred"
+    REFUSED = "refused"
 
 
 class IntentState(StrEnum):

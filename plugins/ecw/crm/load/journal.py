@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from ecw.crm.db.business_table import STATUS
 from ecw.crm.db.engine import reading
+from ecw.crm.db.enums import StageAction
 from ecw.crm.db.tables import UtcTime, ecw_journal, ecw_run
 from ecw.crm.journal import PULL
 from ecw.crm.load import initial_sync
@@ -33,7 +34,7 @@ from ecw.models import Run
 def write_pulled(connection: Connection, stage: Stage, run: Run, resource: str) -> None:
     """Add a row for every record that the load has inserted or updated, in the load's transaction."""
     s = stage.rows
-    inserted = s.c.action == "insert"
+    inserted = s.c.action == StageAction.INSERT
     columns = _of_load(connection, run, resource) | {
         "operation": s.c.action,
         "crm_id": cast(s.c.crm_id, String),
@@ -42,7 +43,7 @@ def write_pulled(connection: Connection, stage: Stage, run: Run, resource: str) 
         "fields": s.c.fields,
         "initial_sync": initial_sync.is_initial(connection, stage, run, resource),
     }
-    pulled = select(*columns.values()).where(s.c.action.in_(["insert", "update"])).order_by(s.c.seq)
+    pulled = select(*columns.values()).where(s.c.action.in_([StageAction.INSERT, StageAction.UPDATE])).order_by(s.c.seq)
     connection.execute(insert(ecw_journal).from_select(list(columns), pulled))
 
 

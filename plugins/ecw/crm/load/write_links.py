@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from ecw.crm.db.business_table import STATUS, BusinessTable
-from ecw.crm.db.enums import DELETED
+from ecw.crm.db.enums import DELETED, StageAction
 from ecw.crm.db.tables import UtcTime, ecw_link, ecw_merge_base
 from ecw.crm.db.upsert import insert
 from ecw.crm.load import journal
@@ -32,7 +32,8 @@ from ecw.crm.load.stage import Stage
 from ecw.crm.state import edit_times
 from ecw.models import Run
 
-WRITTEN = ("insert", "update", "same")  # actions after which the CRM's row is the merged staged row
+# Actions after which the CRM's row is the merged staged row.
+WRITTEN = (StageAction.INSERT, StageAction.UPDATE, StageAction.SAME)
 RENEWED = (
     *("crm_id", "hash", "mapping_version", "source_version", "last_seen_run", "status", "status_reason"),
     *("read_at", "stale_run"),
@@ -69,13 +70,13 @@ def _upsert_links(connection: Connection, stage: Stage, target: BusinessTable, r
         s.c.source_version,
         read_at,
         null(),
-        case((s.c.action == "insert", run_id), else_=null()),
-        case((s.c.action == "update", run_id), else_=null()),
+        case((s.c.action == StageAction.INSERT, run_id), else_=null()),
+        case((s.c.action == StageAction.UPDATE, run_id), else_=null()),
         literal(run_id),
         s.c.status,
         s.c.status_reason,
         null(),
-    ).where(s.c.action.in_([*WRITTEN, "locked"]))
+    ).where(s.c.action.in_([*WRITTEN, StageAction.LOCKED]))
     statement = insert(connection, ecw_link).from_select(ecw_link.columns.keys(), staged)
     new = statement.excluded
     # The CRM's row was deleted, and is inserted again; or another row is adopted.
@@ -96,8 +97,8 @@ def _upsert_links(connection: Connection, stage: Stage, target: BusinessTable, r
 def _mark_stale(connection: Connection, stage: Stage, of_resource: ColumnElement[bool], run_id: str) -> list[str]:
     """Note the stale records; return the eCW ids of those that were stale in an earlier run, too."""
     s = stage.rows
-    older = and_(of_resource, ecw_link.c.ecw_id == s.c.ecw_id, s.c.action == "stale")
-    if not connection.execute(select(exists().where(s.c.action == "stale"))).scalar():
+    older = and_(of_resource, ecw_link.c.ecw_id == s.c.ecw_id, s.c.action == StageAction.STALE)
+    if not connection.execute(select(exists().where(s.c.action == StageAction.STALE))).scalar():
         return []
     still = select(ecw_link.c.ecw_id).where(older, ecw_link.c.stale_run != run_id).order_by(ecw_link.c.ecw_id)
     still_stale = list(connection.scalars(still.distinct()))
