@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ecw.models import Push, PushRequest
+from ecw.models import Push, PushRequest, RunType
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 def begin(
     run_id: str,
-    run_type: str = "manual",
+    run_type: str = RunType.MANUAL,
     ecw_conn_id: str = "ecw_default",
     crm_conn_id: str = "crm_default",
     options: Mapping[str, Any] | str | None = None,

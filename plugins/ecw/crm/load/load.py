@@ -22,7 +22,7 @@ from ecw.crm.load.stage import Read, Stage, drop_stage, open_stage
 from ecw.crm.load.write_links import update_unchanged_links
 from ecw.crm.state import cursors, last_checked, runs
 from ecw.errors import EcwError
-from ecw.models import Batch, Counts, Run
+from ecw.models import Batch, Counts, Run, RunType
 
 SHOWN = 5  # ids in a line of the log
 log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ def _note_queried(connection: Connection, request: LoadRequest) -> None:
     run, resource = request.run, request.resource
     queried = None if request.queried is None else list(request.queried)
     if resource == initial_sync.RESOURCE:
-        about_all = request.moves_cursor and run["run_type"] != "backfill"
+        about_all = request.moves_cursor and run["run_type"] != RunType.BACKFILL
         initial_sync.note_queried(connection, run, queried, about_all=about_all)
     last_checked.note(connection, run, resource, queried or ())
 

@@ -18,7 +18,7 @@ from ecw.crm.db.tables import ecw_link, ecw_merge_base, ecw_quality_result, ecw_
 from ecw.crm.db.upsert import upsert
 from ecw.crm.state import baselines
 from ecw.crm.state.runs import LOADED
-from ecw.models import Run
+from ecw.models import Run, RunType
 
 PASS, WARN, REJECT, STOP = VERDICTS = ("pass", "warn", "reject", "stop")  # the worst last
 VOLUME = "volume"
@@ -105,7 +105,7 @@ def usual(
     Full scans are compared with full scans. The other runs cover parts. Of them only scheduled runs are comparable,
     with runs of the same `strategy`; and per patient if `patients_queried` patients were queried one by one.
     """
-    if not full_scan and run["run_type"] != "scheduled":
+    if not full_scan and run["run_type"] != RunType.SCHEDULED:
         return Usual(None, full_scan)
     with reading(engine) as connection:
         before = baselines.before(

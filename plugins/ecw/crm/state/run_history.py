@@ -20,7 +20,7 @@ from ecw.crm.db.tables import (
 )
 from ecw.crm.state.runs import LOADED, is_live
 from ecw.errors import ConfigurationError
-from ecw.models import Mode, Run
+from ecw.models import Mode, Run, RunType
 
 PULL, REPLAY, PUSH = "pull", "replay", "push"  # kinds of runs: each is a DAG of its own
 AGAIN = "~"  # between a run's id and its number, if Airflow used the id again
@@ -176,7 +176,12 @@ def linked(engine: Engine, practice: str, resource: str) -> int:
 def loaded_in_backfill(engine: Engine, practice: str, resource: str) -> bool:
     """Return True if a backfill has ever loaded a resource; a backfill moves no cursor."""
     r = ecw_run
-    in_backfill = (r.c.practice == practice, r.c.resource == resource, r.c.run_type == "backfill", r.c.state == LOADED)
+    in_backfill = (
+        r.c.practice == practice,
+        r.c.resource == resource,
+        r.c.run_type == RunType.BACKFILL,
+        r.c.state == LOADED,
+    )
     with reading(engine) as connection:
         return bool(connection.execute(select(exists().where(*in_backfill))).scalar())
 

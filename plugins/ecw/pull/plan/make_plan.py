@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 from ecw.crm.state import run_history
 from ecw.errors import PlanExceedsInterval
-from ecw.models import Run
+from ecw.models import Run, RunType
 from ecw.pull.context import PullContext
 from ecw.pull.extract import urgency
 from ecw.pull.extract.rotation import longest_turn, share_due, since_turns, turns_due
@@ -42,7 +42,7 @@ def make(context: PullContext, choices: Mapping[str, Choice], covered: Mapping[s
     chosen = ((RESOURCES[name], choice) for name, choice in choices.items() if name not in covered)
     lines = {resource.name: _line(context, resource, choice, possible) for resource, choice in chosen}
     # A backfill uses the calls that other runs leave, and has no time limit.
-    no_limit = options.ignore_time_budget or run["run_type"] == "backfill"
+    no_limit = options.ignore_time_budget or run["run_type"] == RunType.BACKFILL
     if not (options.few or options.full or no_limit):
         _shorten_turns(run, lines, possible * options.every_minutes, options)
     total = sum(line["calls"] for line in lines.values())
@@ -88,7 +88,7 @@ def _line(context: PullContext, resource: Resource, choice: Choice, possible: fl
     log.info("%s: strategy %s (%s), %s.", name, strategies[0], reason, how_many)
     if capped is not None:
         log.info("%s: the initial sync queries at most %d patients in this run, the last changed first.", name, capped)
-    if one_by_one and not options.few and run["run_type"] != "backfill":
+    if one_by_one and not options.few and run["run_type"] != RunType.BACKFILL:
         log.info("%s: every patient is queried within %g hours.", name, longest_turn(options))
     return Line(
         strategies=list(strategies),
@@ -104,7 +104,7 @@ def _line(context: PullContext, resource: Resource, choice: Choice, possible: fl
 def _start(context: PullContext, resource: str, strategy: str) -> str | None:
     """Return the start of a resource's window; None: everything."""
     run, options = context.run, context.options
-    if run["run_type"] == "backfill":
+    if run["run_type"] == RunType.BACKFILL:
         return run["window_start"] if STRATEGIES[strategy].dated else None
     return run["window_start"] if options.own_window or options.few else start_of(context.engine, run, resource)
 
@@ -117,7 +117,7 @@ def _max_patients(
     Without a limit, an initial sync could need a day's calls. The limit also holds if `per_patient` is only the
     strategy that follows when eCW refuses another one.
     """
-    if "per_patient" not in strategies or start is not None or run["run_type"] == "backfill":
+    if "per_patient" not in strategies or start is not None or run["run_type"] == RunType.BACKFILL:
         return None
     if options.few or options.full or options.own_window or options.ignore_time_budget:
         return None
