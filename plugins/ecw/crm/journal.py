@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, insert
 
+from ecw.crm.db.enums import JournalOutcome
 from ecw.crm.db.tables import ecw_journal
 
 PUSH, PULL, DECISION = "push", "pull", "decision"
@@ -47,7 +48,7 @@ def decided(connection: Connection, practice: str, resource: str, decision: Choi
             crm_id=decision.crm_id,
             ecw_id=decision.ecw_id,
             message=f"{decision.by}: {decision.before or 'nothing'} → {decision.after or 'nothing'}",
-            outcome="done",
+            outcome=JournalOutcome.DONE,
             fields=", ".join(sorted(decision.fields)) or None,
             decided_by=decision.by,
             before=decision.before,

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, update
 
 from ecw.crm import journal
 from ecw.crm.db.business_table import Mapped, find
+from ecw.crm.db.enums import JournalOutcome
 from ecw.crm.db.tables import ecw_conflict, ecw_intent, ecw_link, ecw_merge_base
 from ecw.crm.db.upsert import upsert
 from ecw.crm.load import references
@@ -128,7 +129,7 @@ def _log(
             run_id="",
             direction=journal.PUSH,
             operation=operation,
-            outcome="done",
+            outcome=JournalOutcome.DONE,
             message=message,
             crm_id=record.crm_id,
             ecw_id=record.ecw_id,

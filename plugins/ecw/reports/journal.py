@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
+from ecw.crm.db.enums import JournalOutcome
 from ecw.crm.db.tables import UtcTime, ecw_journal, ecw_run
 from ecw.crm.journal import PULL
 
@@ -35,7 +36,6 @@ PAGE = 50
 COUNTED = 500  # entries of a run that are counted; if there are more, the page shows "500+"
 STEPS = 200  # runs that are read for one page
 CSV_ROWS = 100_000
-DONE = "done"
 
 j = ecw_journal.c
 
@@ -184,7 +184,7 @@ def practices(connection: Connection) -> list[str]:
 def outcomes(connection: Connection, practice: str) -> list[str]:
     """Return the outcomes that a practice's entries have."""
     rare = _values(connection, j.outcome, select(j.outcome).where(j.practice == practice, _NOT_DONE))
-    return [DONE, *rare]
+    return [JournalOutcome.DONE, *rare]
 
 
 def codes(connection: Connection, practice: str) -> list[str]:
@@ -200,7 +200,7 @@ def no_index(connection: Connection, column: ColumnElement[Any]) -> ColumnElemen
 
 
 _NOT_DONE, _NOT_PULLED = (
-    text(f"outcome <> '{DONE}'"),
+    text(f"outcome <> '{JournalOutcome.DONE}'"),
     text(f"direction <> '{PULL}'"),
 )  # the conditions of the partial indexes, literally
 
@@ -243,7 +243,7 @@ def _leads(wanted: Wanted) -> tuple[str, ...]:
         return ("run_id",)
     if wanted.code is not None:
         return ("code",)
-    if wanted.outcome not in (None, DONE):
+    if wanted.outcome not in (None, JournalOutcome.DONE):
         return ("outcome",)
     if wanted.direction not in (None, PULL):
         return ("direction",)

@@ -73,6 +73,18 @@ class Operation(StrEnum):
     UPDATE = "update"
 
 
+class JournalOutcome(StrEnum):
+    """The outcome of an entry in the journal: the action that it asks for."""
+
+    DONE = "done"
+    RETRY_ONCE = "retry once"
+    FIX_DATA = "fix the data"
+    LINK = "link to existing"
+    ADMINISTRATOR = "tell an administrator"
+    LATER = "try again later"  # eCW did nothing, and nothing is wrong with the patient
+    UNKNOWN = "unknown"
+
+
 class AlertEvent(StrEnum):
     """An event of an alert."""
 

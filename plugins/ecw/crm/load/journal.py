@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from ecw.crm.db.business_table import STATUS
 from ecw.crm.db.engine import reading
-from ecw.crm.db.enums import StageAction
+from ecw.crm.db.enums import JournalOutcome, StageAction
 from ecw.crm.db.tables import UtcTime, ecw_journal, ecw_run
 from ecw.crm.journal import PULL
 from ecw.crm.load import initial_sync
@@ -50,7 +50,7 @@ def write_pulled(connection: Connection, stage: Stage, run: Run, resource: str) 
 def write_marked(connection: Connection, rows: Subquery, run: Run, resource: str) -> None:
     """Add an entry for every row that the load marks as deleted in eCW; `rows` has columns `ecw_id` and `crm_id`."""
     columns = _of_load(connection, run, resource) | {
-        "operation": literal("update"),
+        "operation": literal(StageAction.UPDATE, String),
         "crm_id": rows.c.crm_id,
         "ecw_id": rows.c.ecw_id,
         "message": literal("Marked in the CRM: eCW no longer has it"),
@@ -77,7 +77,7 @@ def _of_load(connection: Connection, run: Run, resource: str) -> dict[str, Colum
         "run_id": literal(run["run_id"]),
         "direction": literal(PULL),
         "resource": literal(resource),
-        "outcome": literal("done"),
+        "outcome": literal(JournalOutcome.DONE, String),
     }
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Select, and_, bindparam, not_, null, or_, sel
 from ecw.crm import journal
 from ecw.crm.db.business_table import LOCK, BusinessTable, as_read
 from ecw.crm.db.converters import Unfit, plain, same
-from ecw.crm.db.enums import StageAction
+from ecw.crm.db.enums import JournalOutcome, Operation, StageAction
 from ecw.crm.db.tables import ecw_conflict, ecw_intent, ecw_merge_base, ecw_own_write
 from ecw.crm.load.identity import Guard
 from ecw.crm.load.match_unconfirmed import OPEN
@@ -73,7 +73,7 @@ class _Merging:
         self.connection, self.stage, self.target, self.run, self.resource = connection, stage, target, run, resource
         names = [name for name in target.columns if name != target.mapped.key]
         self.rules = {name: target.mapped.rules.get(name, RULE) for name in names}
-        i, updates = ecw_intent.c, {"practice": run["practice"], "resource": resource, "operation": "update"}
+        i, updates = ecw_intent.c, {"practice": run["practice"], "resource": resource, "operation": Operation.UPDATE}
         unknown = select(i.crm_id, i.sent).filter_by(**updates).where(i.state.in_(OPEN), i.sent.is_not(None))
         self.unknown = {crm_id: orjson.loads(sent) for crm_id, sent in connection.execute(unknown)}
         self.guard = Guard(connection, target, run, resource)
@@ -171,7 +171,7 @@ class _Merging:
                 run_id=self.run["run_id"],
                 direction=journal.PUSH,  # it completes a push
                 operation=journal.LEARN,
-                outcome="done",
+                outcome=JournalOutcome.DONE,
                 message=journal.LEARNED,
                 crm_id=crm_id,
                 ecw_id=ecw_id,
