@@ -5,7 +5,18 @@ from __future__ import annotations
 from enum import StrEnum
 
 PRACTICE_OPTION = "crm_practice_column"  # the engine's execution option: the name of the practice column
-DELETED = "deleted"  # the rule of a reject whose record eCW no longer has, and the status of its link
+
+
+class LinkStatus(StrEnum):
+    """The status of a linked record in eCW; a record in use has none."""
+
+    INACTIVE = "inactive"
+    MERGED = "merged"
+    DECEASED = "deceased"
+    DELETED = "deleted"
+
+
+DELETED = LinkStatus.DELETED.value  # also the rule of a reject whose record eCW no longer has
 
 
 class RejectState(StrEnum):

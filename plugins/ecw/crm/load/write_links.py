@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from ecw.crm.db.business_table import STATUS, BusinessTable
-from ecw.crm.db.enums import DELETED, StageAction
+from ecw.crm.db.enums import DELETED, LinkStatus, StageAction
 from ecw.crm.db.tables import UtcTime, ecw_link, ecw_merge_base
 from ecw.crm.db.upsert import insert
 from ecw.crm.load import journal
@@ -156,18 +156,20 @@ def mark_deleted(connection: Connection, stage: Stage, target: BusinessTable, ru
     reason = select(b.c.reason).where(b.c.rule == DELETED, b.c.ecw_id == link.c.ecw_id).limit(1).scalar_subquery()
     # Without a hash the record is mapped again if it returns unchanged; without a version any version is accepted then.
     cleared = {"hash": "", "source_version": None, "stale_run": None}
-    connection.execute(update(link).where(deleted_links).values(status=DELETED, status_reason=reason, **cleared))
+    connection.execute(
+        update(link).where(deleted_links).values(status=LinkStatus.DELETED, status_reason=reason, **cleared)
+    )
     column = status_column(target)
     if column is None:
         return
-    crm_id, differs = cast(link.c.crm_id, target.key.type), column.is_distinct_from(DELETED)
+    crm_id, differs = cast(link.c.crm_id, target.key.type), column.is_distinct_from(LinkStatus.DELETED)
     of_rows = (
         select(link.c.ecw_id, link.c.crm_id).join(target.table, target.key == crm_id).where(deleted_links, differs)
     )
     journal.write_marked(connection, of_rows.subquery(), run, resource)
     marked = update(target.table).where(target.key.in_(select(crm_id).where(deleted_links)), differs)
     whose = edit_times.Whose(run["practice"], resource)
-    edit_times.write(connection, target, whose, marked.values({column.name: DELETED}))
+    edit_times.write(connection, target, whose, marked.values({column.name: LinkStatus.DELETED}))
 
 
 def status_column(target: BusinessTable) -> Column[Any] | None:
