@@ -31,6 +31,14 @@ class RunType(StrEnum):
     ASSET_TRIGGERED = "asset_triggered"  # a push that the watcher starts
 
 
+class RunKind(StrEnum):
+    """The kind of a run; each kind is a DAG of its own."""
+
+    PULL = "pull"
+    REPLAY = "replay"
+    PUSH = "push"
+
+
 class Run(TypedDict):
     """One DAG run (or one `ecw` command), for its steps.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from ecw.models import Push, PushRequest
+from ecw.models import Push, PushRequest, RunKind
 from ecw.operators import lineage
 from ecw.pull.airflow_run import begins_first
 from ecw.pull.steps import archive_earlier_run
@@ -43,7 +43,7 @@ class BeginOperator(BaseOperator):
         dag_run = context["dag_run"]
         practice = of_connection(self.ecw_conn_id)
         if begins_first(context["ti"], dag_run):
-            archive_earlier_run(dag_run.run_id, "push", practice.connection, practice.crm_connection)
+            archive_earlier_run(dag_run.run_id, RunKind.PUSH, practice.connection, practice.crm_connection)
         return steps.begin(
             PushRequest(
                 run_id=dag_run.run_id,

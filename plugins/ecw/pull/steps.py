@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from ecw.models import Batch, Mode, PullRequest, Run, left_by
+from ecw.models import Batch, Mode, PullRequest, Run, RunKind, left_by
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +37,9 @@ def begin(request: PullRequest, is_running: Callable[[str], bool] | None = None)
 
 
 def archive_earlier_run(
-    run_id: str, kind: str = "pull", ecw_conn_id: str = "ecw_default", crm_conn_id: str = "crm_default"
+    run_id: str, kind: RunKind = RunKind.PULL, ecw_conn_id: str = "ecw_default", crm_conn_id: str = "crm_default"
 ) -> None:
-    """Move the CRM's data of an earlier run with this id and kind (pull, replay, push) to another id.
+    """Move the CRM's data of an earlier run with this id and kind to another id.
 
     Airflow uses an id again if the first run was deleted from its database.  Call this before a run begins for the
     first time.

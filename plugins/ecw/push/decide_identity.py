@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, update
 
 from ecw.crm import journal
 from ecw.crm.db.business_table import Mapped, find
-from ecw.crm.db.enums import JournalOutcome
+from ecw.crm.db.enums import Direction, JournalOutcome
 from ecw.crm.db.tables import ecw_conflict, ecw_intent, ecw_link, ecw_merge_base
 from ecw.crm.db.upsert import upsert
 from ecw.crm.load import references
@@ -127,7 +127,7 @@ def _log(
             practice=side.place.practice,
             resource=side.place.resource,
             run_id="",
-            direction=journal.PUSH,
+            direction=Direction.PUSH,
             operation=operation,
             outcome=JournalOutcome.DONE,
             message=message,

@@ -28,9 +28,8 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
-from ecw.crm.db.enums import JournalOutcome
+from ecw.crm.db.enums import Direction, JournalOutcome
 from ecw.crm.db.tables import UtcTime, ecw_journal, ecw_run
-from ecw.crm.journal import PULL
 
 PAGE = 50
 COUNTED = 500  # entries of a run that are counted; if there are more, the page shows "500+"
@@ -201,7 +200,7 @@ def no_index(connection: Connection, column: ColumnElement[Any]) -> ColumnElemen
 
 _NOT_DONE, _NOT_PULLED = (
     text(f"outcome <> '{JournalOutcome.DONE}'"),
-    text(f"direction <> '{PULL}'"),
+    text(f"direction <> '{Direction.PULL}'"),
 )  # the conditions of the partial indexes, literally
 
 
@@ -245,7 +244,7 @@ def _leads(wanted: Wanted) -> tuple[str, ...]:
         return ("code",)
     if wanted.outcome not in (None, JournalOutcome.DONE):
         return ("outcome",)
-    if wanted.direction not in (None, PULL):
+    if wanted.direction not in (None, Direction.PULL):
         return ("direction",)
     return ("resource",) if wanted.resource is not None else ()
 

@@ -84,6 +84,14 @@ class Operation(StrEnum):
     UPDATE = "update"
 
 
+class Direction(StrEnum):
+    """The direction of an entry in the journal; a person's decision transfers nothing."""
+
+    PULL = "pull"
+    PUSH = "push"
+    DECISION = "decision"
+
+
 class JournalOutcome(StrEnum):
     """The outcome of an entry in the journal: the action that it asks for."""
 

@@ -23,9 +23,8 @@ from sqlalchemy import (
 
 from ecw.crm.db.business_table import STATUS
 from ecw.crm.db.engine import reading
-from ecw.crm.db.enums import JournalOutcome, StageAction
+from ecw.crm.db.enums import Direction, JournalOutcome, StageAction
 from ecw.crm.db.tables import UtcTime, ecw_journal, ecw_run
-from ecw.crm.journal import PULL
 from ecw.crm.load import initial_sync
 from ecw.crm.load.stage import Stage
 from ecw.models import Run
@@ -64,7 +63,7 @@ def has_pulled(engine: Engine, run: Run, resource: str) -> bool:
     j, r = ecw_journal.c, ecw_run.c
     of_run = (r.practice == run["practice"], r.run_id == run["run_id"], r.resource == resource)
     began = select(r.started_at).where(*of_run).scalar_subquery()  # there is an index on the time
-    pulled = and_(j.run_id == run["run_id"], j.resource == resource, j.direction == PULL, j.at >= began)
+    pulled = and_(j.run_id == run["run_id"], j.resource == resource, j.direction == Direction.PULL, j.at >= began)
     with reading(engine) as connection:
         return bool(connection.execute(select(exists().where(j.practice == run["practice"], pulled))).scalar())
 
@@ -75,7 +74,7 @@ def _of_load(connection: Connection, run: Run, resource: str) -> dict[str, Colum
         "entry": _new_entry(connection),
         "at": literal(datetime.now(UTC), UtcTime),
         "run_id": literal(run["run_id"]),
-        "direction": literal(PULL),
+        "direction": literal(Direction.PULL, String),
         "resource": literal(resource),
         "outcome": literal(JournalOutcome.DONE, String),
     }

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Select, and_, bindparam, not_, null, or_, sel
 from ecw.crm import journal
 from ecw.crm.db.business_table import LOCK, BusinessTable, as_read
 from ecw.crm.db.converters import Unfit, plain, same
-from ecw.crm.db.enums import JournalOutcome, Operation, StageAction
+from ecw.crm.db.enums import Direction, JournalOutcome, Operation, StageAction
 from ecw.crm.db.tables import ecw_conflict, ecw_intent, ecw_merge_base, ecw_own_write
 from ecw.crm.load.identity import Guard
 from ecw.crm.load.match_unconfirmed import OPEN
@@ -169,7 +169,7 @@ class _Merging:
                 practice=self.run["practice"],
                 resource=self.resource,
                 run_id=self.run["run_id"],
-                direction=journal.PUSH,  # it completes a push
+                direction=Direction.PUSH,  # it completes a push
                 operation=journal.LEARN,
                 outcome=JournalOutcome.DONE,
                 message=journal.LEARNED,

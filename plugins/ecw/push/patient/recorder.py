@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from ecw.crm import journal
-from ecw.crm.db.enums import JournalOutcome, PushStatus
+from ecw.crm.db.enums import Direction, JournalOutcome, PushStatus
 from ecw.crm.load.load import one_at_a_time
 from ecw.crm.state import conflicts
 from ecw.identity.held import Held, reason_of
@@ -41,7 +41,7 @@ def log_learned(pushing: Pushing, connection: Connection, record: Record, normal
             practice=pushing.place.practice,
             resource=pushing.place.resource,
             run_id=pushing.run_id,
-            direction=journal.PUSH,
+            direction=Direction.PUSH,
             operation=journal.LEARN,
             outcome=JournalOutcome.DONE,
             message=journal.LEARNED,
@@ -247,9 +247,9 @@ class Recorder:
                 practice=self.patient.pushing.place.practice,
                 resource=self.patient.pushing.place.resource,
                 run_id=self.patient.pushing.run_id,
-                direction=journal.PUSH,
+                direction=Direction.PUSH,
                 operation=operation,
-                outcome=outcome.kind.value,
+                outcome=outcome.kind,
                 message="200 OK" if done else outcome.message,  # the text that the CRM's administrators expect
                 next_step=outcome.next_step,
                 crm_id=self.patient.record.crm_id,

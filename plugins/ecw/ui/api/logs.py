@@ -16,7 +16,7 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy import RowMapping
 from starlette.background import BackgroundTask
 
-from ecw.crm.journal import DECISION, PULL, PUSH
+from ecw.crm.db.enums import Direction
 from ecw.mapping.definition.crosswalks import for_spreadsheets
 from ecw.reports import journal
 from ecw.reports.journal import CSV_ROWS, Position, RunLine, Wanted
@@ -131,7 +131,7 @@ def choices(here: Here, mine: Everywhere) -> Choices:
     with crm(here.crm) as connection:
         names = names_of(mine, mine.shown(connection, here.crm))
         outcomes, codes = journal.outcomes(connection, here.code), journal.codes(connection, here.code)
-    return Choices(here.code, names, [PULL, PUSH, DECISION], list(RESOURCES), outcomes, codes)
+    return Choices(here.code, names, list(Direction), list(RESOURCES), outcomes, codes)
 
 
 @router.get("/runs")
