@@ -14,6 +14,7 @@ from itertools import chain
 from typing import Any
 
 from ecw.models import Batch, Mode, PullRequest, Run, RunKind, left_by
+from ecw.resources import StrategyName
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
             max_patients=line["max_patients"],
             urgent=line["urgent"],
         )
-        if line["strategies"] == ["bulk"]:
+        if line["strategies"] == [StrategyName.BULK]:
             return export(context, step.client, partial(since_when, step.engine, context))
         return extract_records(
             context,

@@ -13,6 +13,7 @@ from ecw.crm.db.engine import reading
 from ecw.crm.db.tables import ecw_run
 from ecw.crm.state.runs import LOADED
 from ecw.models import Run, RunType
+from ecw.resources import StrategyName
 
 RUNS = 5  # with so many runs a single bad one does not change the median
 LEAST_RUNS = 3  # partial runs that a usual number needs
@@ -20,7 +21,7 @@ LEAST_RUNS = 3  # partial runs that a usual number needs
 LEAST_RECORDS = 20
 LEAST_PATIENTS = 50
 # Scheduled runs by these strategies cover parts of similar size: a calendar of a fixed length, a share of the patients.
-SCHEDULE, PER_PATIENT = ALIKE = ("schedule", "per_patient")
+ALIKE = (StrategyName.SCHEDULE, StrategyName.PER_PATIENT)
 
 
 class Seen(NamedTuple):

@@ -26,7 +26,7 @@ from ecw.pull.plan.resolve_patients import ecw_ids, require_practitioners
 from ecw.pull.plan.select_strategy import Choice, choose
 from ecw.pull.plan.validate_request import settled, window_of
 from ecw.pull.plan.window import window
-from ecw.resources import RESOURCES
+from ecw.resources import RESOURCES, StrategyName
 from ecw.settings import connections, schedule
 from ecw.settings.pull import Options, require_within
 from ecw.staging import batch_file
@@ -137,7 +137,7 @@ def _share(engine: Engine, run: Run, choices: Mapping[str, Choice], options: Opt
     undated = [name for name, choice in choices.items() if not STRATEGIES[choice.strategies[0]].dated]
     taken = backfill_claims.claim(engine, run, undated, full=options.full)
     first = taken.get("practitioner")
-    if first and not first.loaded and any(choice.strategies[0] == "schedule" for choice in choices.values()):
+    if first and not first.loaded and any(choice.strategies[0] == StrategyName.SCHEDULE for choice in choices.values()):
         error = SnapshotPending(
             f"The run {first.run_id} of this backfill is still fetching the practitioners whose schedules this run "
             "needs.",
