@@ -26,6 +26,7 @@ ENUMS: dict[str, tuple[type[StrEnum], ...]] = {
     "run_type": (RunType,),
     "state": (enums.RejectState, enums.ConflictState, enums.RunState, enums.IntentState),
     "status": (enums.LinkStatus, enums.PushStatus),
+    "step": (enums.RejectStep,),
     "strategy": (StrategyName,),
 }
 WORDS = {name: {member.value for each in found for member in each} for name, found in ENUMS.items()}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ecw.crm.db.enums import DELETED, LinkStatus
+from ecw.crm.db.enums import DELETED, LinkStatus, RejectStep
 from ecw.fhir.fingerprint import content_hash
 from ecw.fhir.unreadable_records import KEY as UNREADABLE
 from ecw.fhir.unreadable_records import reason_of
@@ -69,7 +69,13 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
             line = {"ecw_id": ecw_id or _no_id(digest), "version": record_version, "hash": digest}
             row, problems = _mapped(resource, ecw_id, mapper, noted)
             for column, rule, reason in problems:
-                reject = {"step": "map", "rule": rule, "column": column, "reason": reason, "batch": batch["path"]}
+                reject = {
+                    "step": RejectStep.MAP,
+                    "rule": rule,
+                    "column": column,
+                    "reason": reason,
+                    "batch": batch["path"],
+                }
                 rejects_file.write(line | reject)
             if problems:
                 rejected += 1

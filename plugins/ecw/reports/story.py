@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select, union
 
-from ecw.crm.db.enums import WRITTEN, ConflictState, Direction, IntentState, PushStatus, RejectState
+from ecw.crm.db.enums import WRITTEN, ConflictState, Direction, IntentState, PushStatus, RejectState, RejectStep
 from ecw.crm.db.tables import (
     ecw_conflict,
     ecw_deferred_row,
@@ -169,7 +169,7 @@ class _Reader:
     def rejects(self) -> Iterator[Event]:
         for row in self.reject_rows:
             what = " in ".join(filter(None, (row["rule"], row["column"])))
-            dag = _DAGS[Direction.PUSH if row["step"] == "push" else Direction.PULL]
+            dag = _DAGS[Direction.PUSH if row["step"] == RejectStep.PUSH else Direction.PULL]
             names = [row["column"]] if row["column"] else []
             yield Event(row["first_at"], "rejected", f"Rejected by {row['step']}: {what}: {row['reason']}",
                         row["first_run"], dag, names)  # fmt: skip
@@ -231,7 +231,7 @@ def _reasons(reader: _Reader, link: Link | None) -> Iterator[Reason]:
     for row in reader.reject_rows:
         if row["state"] == RejectState.OPEN:
             where = f" in {row['column']}" if row["column"] else ""
-            what = "It is not pushed" if row["step"] == "push" else "Its last version was not loaded"
+            what = "It is not pushed" if row["step"] == RejectStep.PUSH else "Its last version was not loaded"
             yield Reason(f"{what}: {row['rule']}{where}: {row['reason']}", waits=True, page="rejects")
         elif row["state"] == RejectState.DISMISSED:
             yield Reason(f"A person dismissed its reject: {row['rule']}", page="rejects")

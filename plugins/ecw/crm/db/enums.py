@@ -27,6 +27,15 @@ class RejectState(StrEnum):
     RESOLVED = "resolved"
 
 
+class RejectStep(StrEnum):
+    """The step that rejected a record."""
+
+    MAP = "map"
+    CHECK = "check"
+    LOAD = "load"
+    PUSH = "push"
+
+
 class ConflictState(StrEnum):
     """The state of a conflict; open ones wait for a person."""
 

@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    String,
     and_,
     delete,
     exists,
@@ -25,7 +26,7 @@ from sqlalchemy import (
 
 from ecw.crm.db.business_table import BusinessTable
 from ecw.crm.db.engine import reading
-from ecw.crm.db.enums import ConflictState, CountsAs, RejectState, StageAction
+from ecw.crm.db.enums import ConflictState, CountsAs, RejectState, RejectStep, StageAction
 from ecw.crm.db.tables import ecw_conflict, ecw_deferred_row, ecw_link, ecw_reject
 from ecw.crm.db.upsert import insert
 from ecw.crm.load.stage import SETTLED, Stage
@@ -100,7 +101,7 @@ def defer(connection: Connection, stage: Stage, target: BusinessTable, run: Run)
     staged = select(
         s.c.seq + last_seq + 1,
         s.c.ecw_id,
-        literal("load"),
+        literal(RejectStep.LOAD, String),
         literal(RULE),
         s.c.fields,
         s.c.fields

@@ -37,7 +37,7 @@ from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.schema import CreateTable, DropTable
 
 from ecw.crm.db.business_table import BusinessTable
-from ecw.crm.db.enums import CountsAs, StageAction
+from ecw.crm.db.enums import CountsAs, RejectStep, StageAction
 from ecw.crm.db.tables import UtcTime
 from ecw.models import Batch
 
@@ -180,7 +180,7 @@ def refuse(connection: Connection, stage: Stage, reasons: Mapping[int, str], rul
     for seq, reason in sorted(reasons.items()):
         number = select(func.coalesce(func.max(b.c.seq), 0) + 1).scalar_subquery()
         batch = literal(stage.source) if stage.source else null()
-        reject = (literal("load"), literal(rule), literal(column), literal(reason))
+        reject = (literal(RejectStep.LOAD, String), literal(rule), literal(column), literal(reason))
         lines = select(number, s.c.ecw_id, *reject, s.c.hash, s.c.source_version, batch).where(s.c.seq == seq)
         connection.execute(b.insert().from_select(list(REJECT), lines))
         connection.execute(

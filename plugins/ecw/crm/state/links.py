@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Engine, Select, Table, and_, cast, exists,
 
 from ecw.crm.db.business_table import key_of
 from ecw.crm.db.engine import reading
-from ecw.crm.db.enums import LinkStatus, RejectState
+from ecw.crm.db.enums import LinkStatus, RejectState, RejectStep
 from ecw.crm.db.tables import ecw_cursor, ecw_deferred_row, ecw_link, ecw_reject, ecw_run
 
 _CHUNK = 5_000  # rows fetched at a time
@@ -60,7 +60,9 @@ def known(
     statement = select(ecw_link.c.ecw_id, ecw_link.c.hash, ecw_link.c.mapping_version, ecw_link.c.source_version).where(
         ecw_link.c.practice == practice,
         ecw_link.c.resource == resource,
-        ~exists().where(*_of_link(ecw_reject), ecw_reject.c.state != RejectState.RESOLVED, ecw_reject.c.step != "push"),
+        ~exists().where(
+            *_of_link(ecw_reject), ecw_reject.c.state != RejectState.RESOLVED, ecw_reject.c.step != RejectStep.PUSH
+        ),
         ~exists().where(*_of_link(ecw_deferred_row)),
     )
     if run_id is not None:

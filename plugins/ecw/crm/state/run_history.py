@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Engine, Select, Table, and_, exists, func, select, update
 
 from ecw.crm.db.engine import exclusive, reading
-from ecw.crm.db.enums import DELETED, ConflictState, RejectState
+from ecw.crm.db.enums import DELETED, ConflictState, RejectState, RejectStep
 from ecw.crm.db.tables import (
     ecw_conflict,
     ecw_cursor,
@@ -151,7 +151,7 @@ def refused(engine: Engine, practice: str, resource: str) -> list[str]:
         r.c.resource == resource,
         r.c.state == RejectState.OPEN,
         r.c.rule != DELETED,
-        r.c.step != "push",
+        r.c.step != RejectStep.PUSH,
         ~r.c.ecw_id.startswith("no-id-"),
         ~linked,
     )
