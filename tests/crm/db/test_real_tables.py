@@ -13,7 +13,7 @@ from sqlalchemy import Engine, select, text
 
 from ecw.crm.db.business_table import Mapped, find
 from ecw.crm.db.engine import reading
-from ecw.crm.db.schema.fit import require_tables, table_problems
+from ecw.crm.db.schema_fit import require_tables, table_problems
 from ecw.errors import ConfigurationError, CrmSchemaError
 from ecw.mapping.definition.model import Mapping
 from ecw.models import Counts
