@@ -6,6 +6,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -53,9 +54,15 @@ def modules_of(root: Path) -> dict[str, Path]:
 MODULES = modules_of(PLUGINS)
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Return the parsed text of a file."""
+    return ast.parse(path.read_text())
+
+
 def imports(path: Path, modules: Iterable[str]) -> Iterator[str]:
     """Yield the modules of the package that a file imports, also inside its functions, but not for types alone."""
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     for_types = {
         inner
         for node in ast.walk(tree)
@@ -129,7 +136,7 @@ def test_the_search_for_upward_imports_finds_one(tmp_path: Path) -> None:
 
 def relative_imports(path: Path) -> list[int]:
     """Return the lines of a file's relative imports."""
-    nodes = ast.walk(ast.parse(path.read_text()))
+    nodes = ast.walk(tree_of(path))
     return [node.lineno for node in nodes if isinstance(node, ast.ImportFrom) and node.level]
 
 
@@ -209,14 +216,14 @@ def test_no_packages_side_by_side_import_each_other_in_a_circle(package: str) ->
 
 def test_the_map_of_the_package_is_true() -> None:
     """Each name of the map imports only from names after it."""
-    doc = ast.get_docstring(ast.parse((PLUGINS / "ecw" / "__init__.py").read_text())) or ""
+    doc = ast.get_docstring(tree_of(PLUGINS / "ecw" / "__init__.py")) or ""
     names = [name for line in doc.split("\n\n")[1].splitlines() for name in re.split(r"\s{2,}", line)[0].split(", ")]
     assert names == [*reversed(ORDER)]
 
 
 def public() -> set[str]:
     """Return the modules that `ecw/__init__.py` calls public."""
-    doc = ast.get_docstring(ast.parse((PLUGINS / "ecw" / "__init__.py").read_text())) or ""
+    doc = ast.get_docstring(tree_of(PLUGINS / "ecw" / "__init__.py")) or ""
     found: set[str] = set()
     for name in re.findall(r"\becw\.[\w.]*(?:\{[\w., \n]+\}[\w.]*)?", doc[doc.index("Public") :]):
         start, braces, rest = name.rstrip(".").partition("{")
@@ -254,7 +261,7 @@ def test_the_search_for_full_folders_finds_one(tmp_path: Path) -> None:
 def too_wide(path: Path) -> dict[str, int]:
     """Return the functions of a file that take too many arguments, with the number."""
     found = {}
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             names = [each.arg for each in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
             number = len(names) - (names[:1] in (["self"], ["cls"]))
@@ -277,10 +284,11 @@ def test_the_search_for_wide_functions_finds_one(tmp_path: Path) -> None:
 def twice(path: Path) -> list[int]:
     """Return the lines of a file that repeat the statement before them."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         for body in (getattr(node, field, None) for field in ("body", "orelse", "finalbody")):
             if isinstance(body, list):
-                found += [other.lineno for one, other in pairwise(body) if ast.dump(one) == ast.dump(other)]
+                alike = (pair for pair in pairwise(body) if type(pair[0]) is type(pair[1]))
+                found += [other.lineno for one, other in alike if ast.dump(one) == ast.dump(other)]
     return found
 
 
@@ -301,7 +309,9 @@ BANNED = {
     "what came of": "the result",
     "goes by": "uses, needs, depends on",
     "mend|mends|mended|mending": "fix",
-    "looked at": "fetched, checked, read",
+    "look at|looks at|looked at|looking at": "fetch, check, read, open",
+    "as much": "comparable, the same",
+    r"(?<!there[\s_])is no(?![\s_]longer)": "is not",
     "of ours": "the project's, own",
     "comes in": "is loaded",
     "whose turn": "due",
@@ -315,6 +325,33 @@ BANNED = {
     "told": "reported, known, named, or the noun: values, counts, message",  # too vague: it had nine meanings
 }
 SPACE = r"[\s_#*-]+"  # of a name, or of a comment over two lines, too
+PATTERNS = {
+    re.compile(f"(?<![a-z])({words.replace(' ', SPACE)})(?![a-z])", re.I): instead for words, instead in BANNED.items()
+}
+# Names of before the first release that nothing else has: of classes, tables, variables, options; and of modules.
+OLD_NAME = re.compile(
+    r"(?<![A-Za-z_])(TryAgain|PersonMustAct|ServerTrouble|NotReached|TokenLost|QuotaSpent|CrmTrouble|RunAhead|"
+    r"ConfigurationWrong|AuthRefused|RequestRefused|RecordMissing|ExportGone|AnswerIncomplete|AnotherRecord|MappingWrong|"
+    r"CrmTableWrong|PlanTooLong|RosterMissing|QualityStop|BatchDamaged|NumbersDoNotAddUp|Ladder|Sought|Agreed|"
+    r"ecw_parked|ecw_agreed|ecw_first_look|ecw_notice|ecw_push_stop|ecw_push_watch|ecw_watch|seen_run|"
+    r"first_look_minutes|check_every_hours|allow_long|settle_after|confirm_after|leave_out)(?![A-Za-z_])"
+)
+OLD_MODULES = frozenset(
+    {
+        "words",
+        "said",
+        "agreement",
+        "following",
+        "directions",
+        "patience",
+        "minutes",
+        "shares",
+        "refusal",
+        "record_links",
+    }
+    | {"abilities", "people", "relied_on", "roster", "looking", "wording", "gone", "at_once", "gathering", "trouble"}
+    | {"ledger", "agreed", "first_look", "parked", "creating", "linking", "matters", "wanted", "alone", "pushing"}
+)
 READ = (".py", ".md", ".yaml", ".html", ".js")
 
 
@@ -324,9 +361,11 @@ def test_no_banned_word_is_in_names_messages_comments_and_docs() -> None:
         for path in sorted((ROOT / folder).rglob("*")):
             if path.suffix in READ and path != Path(__file__).resolve():
                 read += 1
-                found += banned(path)
+                found += banned(path) + old_names(path)
+            if path.is_file() and "__pycache__" not in path.parts:
+                found += banned_in_path(path)
     for path in ROOT.glob("*.md"):
-        found += banned(path)
+        found += banned(path) + (old_names(path) if path.name != "CHANGELOG.md" else [])
     assert read > 500
     assert found == []
 
@@ -336,18 +375,62 @@ def banned(path: Path) -> list[str]:
     text = path.read_text()
     return [
         f"{path.relative_to(ROOT)}:{text.count(chr(10), 0, hit.start()) + 1}: {hit[0]!r}: write {instead}"
-        for words, instead in BANNED.items()
-        for hit in re.finditer(f"(?<![a-z])({words.replace(' ', SPACE)})(?![a-z])", text, re.I)
+        for pattern, instead in PATTERNS.items()
+        for hit in pattern.finditer(text)
     ]
 
 
-@pytest.mark.parametrize("text", ["what\nbecame of it", "goes_by", "test_a_mended_row", "It is Looked at."])
+def banned_in_path(path: Path) -> list[str]:
+    """Return the banned words and old names in the names of a file and its folders, each with what to write instead."""
+    inside = path.relative_to(ROOT)
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[\W_]+", " ", str(inside.with_suffix("")))
+    found = [f"{inside}: {hit[0]!r}: write {PATTERNS[each]}" for each in PATTERNS for hit in each.finditer(words)]
+    old = OLD_MODULES.intersection(inside.with_suffix("").parts) if inside.parts[:2] == ("plugins", "ecw") else ()
+    return found + [f"{inside}: {name!r} is an old name" for name in sorted(old)]
+
+
+def old_names(path: Path) -> list[str]:
+    """Return the places of old names in a file."""
+    text = path.read_text()
+    return [
+        f"{path.relative_to(ROOT)}:{text.count(chr(10), 0, hit.start()) + 1}: {hit[0]!r} is an old name"
+        for hit in OLD_NAME.finditer(text)
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["what\nbecame of it", "goes_by", "test_a_mended_row", "It is Looked at.", "that is\n# no edit"]
+)
 def test_the_search_for_banned_words_finds_them(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
     (tmp_path / "a.md").write_text(text)
     assert len(banned(tmp_path / "a.md")) == 1
-    (tmp_path / "a.md").write_text("we recommend and amend; an untold number; it goes on")
+    (tmp_path / "a.md").write_text("we recommend and amend; an untold number; there is no row; a row is no longer new")
     assert banned(tmp_path / "a.md") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("plugins/ecw/goes_by.py", 1),
+        ("docs/as-much/page.md", 1),
+        ("include/quality/WhatBecameOf.yaml", 1),
+        ("plugins/ecw/pull/roster.py", 1),
+        ("plugins/ecw/pull/known_ids.py", 0),
+        ("tests/pull/test_recommended.py", 0),
+    ],
+)
+def test_the_search_for_banned_names_of_files_finds_them(
+    name: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    assert len(banned_in_path(tmp_path / name)) == number
+
+
+def test_the_search_for_old_names_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    (tmp_path / "a.md").write_text("raise TryAgain\nselect * from ecw_parked; an agreed value; NotReachedYet")
+    assert old_names(tmp_path / "a.md") == ["a.md:1: 'TryAgain' is an old name", "a.md:2: 'ecw_parked' is an old name"]
 
 
 def test_warnings_are_switched_off_only_behind_a_lock() -> None:

@@ -273,7 +273,7 @@ REFUSED: dict[str, tuple[Case, str, str]] = {
         "ecw_id",
         "holds 20",
     ),
-    "a lock that is no boolean": (case(emr_updates_locked="char(1)"), "emr_updates_locked", "must be boolean"),
+    "a lock that is not boolean": (case(emr_updates_locked="char(1)"), "emr_updates_locked", "must be boolean"),
     "a view": (case(after="CREATE VIEW seen AS SELECT * FROM mine"), "", "seen is a view"),
     "a materialized view": (
         case(after="CREATE MATERIALIZED VIEW seen AS SELECT * FROM mine"),

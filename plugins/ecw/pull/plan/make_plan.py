@@ -112,7 +112,7 @@ def _start(context: PullContext, resource: str, strategy: str) -> str | None:
 def _max_patients(
     run: Run, strategies: Sequence[str], start: str | None, possible: float, options: Options
 ) -> int | None:
-    """Return the most patients that an initial sync may query in this run, or None if the run is no initial sync.
+    """Return the most patients that an initial sync may query in this run, None for another run.
 
     Without a limit, an initial sync could need a day's calls. The limit also holds if `per_patient` is only the
     strategy that follows when eCW refuses another one.
