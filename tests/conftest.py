@@ -83,14 +83,14 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 # The longest files start first, so that no worker still runs one at the end; then come the other journeys.
-LONGEST = ("tests/journeys/demo/", "tests/journeys/test_disturbed.py", "tests/journeys/cluster/")
+LONGEST = ("tests/airflow/demo/", "tests/airflow/test_disturbed.py", "tests/airflow/cluster/")
 
 
 class ByFile(LoadFileScheduling):
     """Gives each file to one worker, and all files that share the demo to the same worker."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "demo" if nodeid.startswith("tests/journeys/demo/") else super()._split_scope(nodeid)
+        return "demo" if nodeid.startswith("tests/airflow/demo/") else super()._split_scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
@@ -113,4 +113,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _rank(nodeid: str) -> int:
     """Return the sort key of a test's file; the lowest runs first."""
     ranks = (at for at, start in enumerate(LONGEST) if nodeid.startswith(start))
-    return next(ranks, len(LONGEST) + ("journey" not in nodeid))
+    return next(ranks, len(LONGEST) + ("journey" not in nodeid and "/airflow/" not in nodeid))

@@ -136,7 +136,7 @@ def test_no_response_to_an_export_leaks_a_value(
     marking: Marking, caplog: pytest.LogCaptureFixture, status: int, step: str
 ) -> None:
     marking.answer({"kick off": r"\$export", "groups": "GET .*/Group", "poll": "/poll", "file": "/file"}[step], status)
-    client = EcwHook("ecw_test").client(patience=AT_ONCE)
+    client = EcwHook("ecw_test").client(retry_policy=AT_ONCE)
     calls: dict[str, Callable[[], Any]] = {
         "kick off": lambda: bulk_export.kick_off(client, "g", ["Patient"], lambda handle: None),
         "groups": lambda: bulk_export.groups(client),
@@ -203,7 +203,7 @@ def refused_pull_leaks_nothing(pull: Pulling, caplog: pytest.LogCaptureFixture) 
 def failed_call_leaks_nothing(marking: Marking, caplog: pytest.LogCaptureFixture, status: int, body: Any) -> None:
     marking.answer("GET .*/Practitioner", status, body)
     with pytest.raises(EcwError) as error:
-        list(EcwHook("ecw_test").client(patience=AT_ONCE).search("Practitioner", {"name": MARK}))
+        list(EcwHook("ecw_test").client(retry_policy=AT_ONCE).search("Practitioner", {"name": MARK}))
     assert leaks({"log": caplog.text, "error": "".join(traceback.format_exception(error.value))}) == {}
 
 

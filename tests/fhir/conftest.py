@@ -112,7 +112,7 @@ def connect(keys: Keys) -> Callable[..., EcwClient]:
         sandbox: Any,
         permits: Permits | None = None,
         timeout: float | None = None,
-        trying: Retrier | None = None,
+        retrier: Retrier | None = None,
         **changes: Any,
     ) -> EcwClient:
         settings = {
@@ -125,7 +125,9 @@ def connect(keys: Keys) -> Callable[..., EcwClient]:
         session = Session()
         session.trust_env = False
         session.mount("http://", HTTPAdapter(pool_maxsize=32))
-        trying = trying or Retrier(AT_ONCE, Circuit())
-        return EcwClient(EcwSettings(**(settings | changes)), session, permits=permits, timeout=timeout, trying=trying)
+        retrier = retrier or Retrier(AT_ONCE, Circuit())
+        return EcwClient(
+            EcwSettings(**(settings | changes)), session, permits=permits, timeout=timeout, retrier=retrier
+        )
 
     return client

@@ -167,7 +167,7 @@ def test_pages_that_fail_are_retried_and_every_record_is_read(sandbox, connect, 
         sandbox.fault(fault, interaction="search", probability=0.1, seed=7)
     sandbox.fault("server_error", interaction="token", every=2)
     sandbox.fault("revoke_token", interaction="search", every=5)
-    client = connect(sandbox, trying=quick)
+    client = connect(sandbox, retrier=quick)
     for fhir_type in ("Practitioner", "Location"):
         expected = sorted(record["id"] for record in sandbox.records(fhir_type))
         for _ in range(3):
@@ -179,7 +179,7 @@ def test_sixteen_threads_read_every_patient_in_spite_of_faults(sandbox, connect,
     sandbox.fault("server_error", interaction="read", probability=0.1, seed=1)
     sandbox.fault("drop", interaction="read", probability=0.1, seed=2)
     sandbox.fault("revoke_token", interaction="read", every=20)
-    client = connect(sandbox, trying=quick)
+    client = connect(sandbox, retrier=quick)
     expected = [record["id"] for record in sandbox.records("Patient")]
     found = [patient["id"] for _, patient in concurrent(lambda one: client.read("Patient", one), expected)]
     assert sorted(found) == sorted(expected)
@@ -188,7 +188,7 @@ def test_sixteen_threads_read_every_patient_in_spite_of_faults(sandbox, connect,
 
 def test_a_dead_server_costs_few_calls_for_all_threads(sandbox, connect, quick):
     sandbox.fault("server_error")
-    client = connect(sandbox, token_url=sandbox.token_url, trying=quick)
+    client = connect(sandbox, token_url=sandbox.token_url, retrier=quick)
     with pytest.raises(ServerUnavailable):
         list(concurrent(lambda one: client.read("Patient", str(one)), range(200)))
     assert 10 <= client.calls < 40

@@ -24,7 +24,7 @@ def bundle(**changes):
 @pytest.fixture
 def patient_client(sandbox, connect):
     """Return a client that makes up to five attempts without waiting."""
-    return connect(sandbox, trying=Retrier(RetryPolicy(5, seconds=0), Circuit(), sleep=lambda seconds: None))
+    return connect(sandbox, retrier=Retrier(RetryPolicy(5, seconds=0), Circuit(), sleep=lambda seconds: None))
 
 
 def patients(sandbox) -> int:

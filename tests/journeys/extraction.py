@@ -90,9 +90,9 @@ class Try:
 
     def client(self, death: Death | None) -> EcwClient:
         settings = EcwSettings(self.base_url, self.client_id, private_key=self.private_key, key_id=self.key_id)
-        patience = RetryPolicy(attempts=12, seconds=60, longest_wait=0.05)
+        retry_policy = RetryPolicy(attempts=12, seconds=60, longest_wait=0.05)
         return EcwClient(
-            settings, Mortal(death) if death else Session(), trying=Retrier(patience, Circuit(failures=10_000))
+            settings, Mortal(death) if death else Session(), retrier=Retrier(retry_policy, Circuit(failures=10_000))
         )
 
 

@@ -1,6 +1,6 @@
 """A resource that fails in eCW stops no other, and the next run makes up for it: for each of the five resources.
 
-tests/journeys/test_disturbed.py shows the same for one resource in a real Airflow.
+tests/airflow/test_disturbed.py shows the same for one resource in a real Airflow.
 """
 
 from __future__ import annotations

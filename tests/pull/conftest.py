@@ -27,7 +27,7 @@ TYPES = {"patient": "Patient", "insurance": "Coverage", "encounter": "Encounter"
 @pytest.fixture
 def client(sandbox: RunningSandbox, keys: Keys) -> EcwClient:
     settings = EcwSettings(sandbox.base_url, keys.client_id, private_key=keys.private_key_pem, key_id=keys.key_id)
-    return EcwClient(settings, Session(), trying=Retrier(RetryPolicy(longest_wait=0.01), Circuit(1000)))
+    return EcwClient(settings, Session(), retrier=Retrier(RetryPolicy(longest_wait=0.01), Circuit(1000)))
 
 
 @pytest.fixture

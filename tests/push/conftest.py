@@ -40,8 +40,8 @@ def connect(keys: Keys) -> Callable[..., EcwClient]:
         )
         session = Session()
         session.trust_env = False
-        trying = Retrier(RetryPolicy(3, seconds=0), Circuit(failures=1_000_000), sleep=lambda seconds: None)
-        return EcwClient(settings, session, timeout=timeout, trying=trying)
+        retrier = Retrier(RetryPolicy(3, seconds=0), Circuit(failures=1_000_000), sleep=lambda seconds: None)
+        return EcwClient(settings, session, timeout=timeout, retrier=retrier)
 
     return client
 

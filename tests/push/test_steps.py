@@ -166,7 +166,7 @@ def test_a_server_that_is_down_is_a_retryable_error_and_the_retry_sends_the_pati
     sandbox.fault("server_error", interaction="search")
     push = run.begin()
     with open_step(push) as step, pytest.raises(ServerUnavailable, match="1 patients could not be pushed now"):
-        send(replace(step, patience=RetryPolicy(2, seconds=0, longest_wait=0)), {})
+        send(replace(step, retry_policy=RetryPolicy(2, seconds=0, longest_wait=0)), {})
     assert steps.summary(push)["counts"] == {"later": 1}
     sandbox.reset()
     sandbox.set(quota=0)

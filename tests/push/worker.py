@@ -29,8 +29,8 @@ options = json.loads(sys.argv[1])
 session = Session()
 session.trust_env = False
 settings = EcwSettings(**options["settings"])
-trying = Retrier(RetryPolicy(3, seconds=0), Circuit(10**6), sleep=lambda seconds: None)
-client = EcwClient(settings, session, timeout=600, trying=trying)
+retrier = Retrier(RetryPolicy(3, seconds=0), Circuit(10**6), sleep=lambda seconds: None)
+client = EcwClient(settings, session, timeout=600, retrier=retrier)
 
 def stop():
     print("here", flush=True)

@@ -27,7 +27,7 @@ def command(conn_id: str, as_json: bool) -> None:
         from ecw.hooks.ecw import EcwHook
 
     done = []
-    for step in steps(EcwHook(ecw_conn_id=conn_id).client(patience=AT_ONCE)):
+    for step in steps(EcwHook(ecw_conn_id=conn_id).client(retry_policy=AT_ONCE)):
         done.append(step)
         if not as_json:
             click.echo(f"{'✓' if step.ok else '✗'} {step.name}: {step.text}")

@@ -108,7 +108,7 @@ def kick_off(
             )
         return handle
 
-    handle = pinned(client.trying(start), client.base_url, also=client.settings.file_urls)
+    handle = pinned(client.retrier(start), client.base_url, also=client.settings.file_urls)
     keep(handle)
     return handle
 
@@ -118,7 +118,7 @@ def poll(client: EcwClient, handle: str) -> Underway | Manifest:
 
     Raises ExportExpired if eCW no longer knows the export.
     """
-    found = client.trying(lambda: _polled(client, handle))
+    found = client.retrier(lambda: _polled(client, handle))
     if isinstance(found, Underway):
         return found
     pages, visited = [_manifest(client, found)], {handle}
@@ -130,7 +130,7 @@ def poll(client: EcwClient, handle: str) -> Underway | Manifest:
                 next_step="start the export again; if it happens again, ask eCW support.",
             )
         visited.add(page)
-        found = client.trying(lambda: _polled(client, page))  # noqa: B023 - called immediately
+        found = client.retrier(lambda: _polled(client, page))  # noqa: B023 - called immediately
         if isinstance(found, Underway):
             raise ServerUnavailable("A page of the export's manifest is not ready.", next_step="try again later.")
         pages.append(_manifest(client, found))
@@ -162,7 +162,7 @@ def lines(client: EcwClient, file: File) -> Iterator[Json]:
 
     Raises ServerUnavailable, ExportExpired, InvalidResponse.
     """
-    response = client.trying(lambda: _opened(client, file))
+    response = client.retrier(lambda: _opened(client, file))
     count, name = 0, file.fhir_type if file.fhir_type in TYPES else "unknown"
     with response:
         try:
@@ -200,7 +200,7 @@ def cancel(client: EcwClient, handle: str, *, once: bool = False) -> None:
         if response.status_code not in {200, 202, 204} and not isinstance(error := error_of(response), RecordNotFound):
             raise error
 
-    (client.trying.once if once else client.trying)(stop)
+    (client.retrier.once if once else client.retrier)(stop)
 
 
 def _polled(client: EcwClient, handle: str) -> Underway | Json:

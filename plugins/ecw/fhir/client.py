@@ -56,14 +56,14 @@ class EcwClient:
         *,
         permits: Permits | None = None,
         timeout: float | tuple[float, float] | None = None,
-        trying: Retrier | None = None,
+        retrier: Retrier | None = None,
     ) -> None:
         self.settings = settings
         self.base_url = settings.base_url
         self.practice = settings.practice
         self.transport = Transport(session, permits, timeout)
         self.tokens = Tokens(settings, self.transport)
-        self.trying = trying or Retrier(RetryPolicy(), Circuit())
+        self.retrier = retrier or Retrier(RetryPolicy(), Circuit())
         self._server: Capability | None = None
         self._accepted: set[Purpose] = set()
         self._lock = Lock()
@@ -76,7 +76,7 @@ class EcwClient:
     def capability(self) -> Json:
         """Fetch the practice's CapabilityStatement, without a token.  It is large: `server` fetches it only once."""
         url = f"{self.base_url}/metadata"
-        return self.trying(lambda: whole(self.transport.send("GET", url, headers=FHIR_JSON)))
+        return self.retrier(lambda: whole(self.transport.send("GET", url, headers=FHIR_JSON)))
 
     @property
     def server(self) -> Capability:
@@ -170,9 +170,9 @@ class EcwClient:
         """
         body = orjson.dumps(bundle)
         if within is None:
-            return self.trying(lambda: self._transact_once(body))
+            return self.retrier(lambda: self._transact_once(body))
         until = time.monotonic() + within
-        return self.trying.once(lambda: self._transact_once(body, until))
+        return self.retrier.once(lambda: self._transact_once(body, until))
 
     def request(self, method: str, url: str, purpose: Purpose, **request: Any) -> Response:
         """Send one request with a token and return the answer, whatever its status; after a 401 renew the token once.
@@ -206,7 +206,7 @@ class EcwClient:
         return self.transport.send(method, url, auth=Bearer(self.tokens, purpose), headers=headers, **request)
 
     def _get(self, url: str, purpose: Purpose = Purpose.READ) -> Json:
-        return self.trying(lambda: whole(self.request("GET", url, purpose)))
+        return self.retrier(lambda: whole(self.request("GET", url, purpose)))
 
     def _transact_once(self, body: bytes, until: float | None = None) -> Json:
         self.tokens.token(

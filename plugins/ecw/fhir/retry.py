@@ -78,8 +78,10 @@ class Circuit:
 class Retrier:
     """Retries attempts as a RetryPolicy allows; all share one circuit.  Thread-safe."""
 
-    def __init__(self, patience: RetryPolicy, circuit: Circuit, sleep: Callable[[float], None] = time.sleep) -> None:
-        self.patience = patience
+    def __init__(
+        self, retry_policy: RetryPolicy, circuit: Circuit, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.retry_policy = retry_policy
         self.circuit = circuit
         self._sleep = sleep
 
@@ -90,8 +92,8 @@ class Retrier:
         """
         retrying = Retrying(
             retry=retry_if_exception(_is_temporary),
-            wait=wait_random_exponential(multiplier=1, max=self.patience.longest_wait),  # full jitter
-            stop=stop_all(stop_after_attempt(self.patience.attempts), stop_after_delay(self.patience.seconds)),
+            wait=wait_random_exponential(multiplier=1, max=self.retry_policy.longest_wait),  # full jitter
+            stop=stop_all(stop_after_attempt(self.retry_policy.attempts), stop_after_delay(self.retry_policy.seconds)),
             before_sleep=_log_retry,
             sleep=self._sleep,
             reraise=True,

@@ -41,7 +41,7 @@ class EcwHook(HttpHook):
     def client(
         self,
         permits: Permits | None = None,
-        patience: RetryPolicy | None = None,
+        retry_policy: RetryPolicy | None = None,
         connection: connections.Connection | None = None,
     ) -> EcwClient:
         """Return a client of the connection's practice, without any request.  `connection`: if it was read already.
@@ -50,13 +50,13 @@ class EcwHook(HttpHook):
         """
         settings = EcwSettings.from_connection(connection or self.get_connection(self.ecw_conn_id))
         session = self.get_conn()
-        trying = Retrier(patience or RetryPolicy(), Circuit())
-        return EcwClient(settings, session, permits=permits, timeout=settings.timeout, trying=trying)
+        retrier = Retrier(retry_policy or RetryPolicy(), Circuit())
+        return EcwClient(settings, session, permits=permits, timeout=settings.timeout, retrier=retrier)
 
     def test_connection(self) -> tuple[bool, str]:
         """Discover the token endpoint, get a token and read once; return (success, message) for Test Connection."""
         try:
-            return for_anybody(steps(self.client(patience=AT_ONCE)))
+            return for_anybody(steps(self.client(retry_policy=AT_ONCE)))
         except EcwError as error:
             return False, str(error)
 

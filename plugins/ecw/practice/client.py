@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from ecw.settings.connections import Connection
 
 
-def client_for(connection: Connection, run_type: str, engine: Engine, patience: RetryPolicy | None = None) -> EcwClient:
+def client_for(
+    connection: Connection, run_type: str, engine: Engine, retry_policy: RetryPolicy | None = None
+) -> EcwClient:
     """Return a client whose calls take permits from the quota that all processes share through the CRM's database.
 
     It sends nothing yet. Raises ConfigurationError if the connection has a mistake.
     """
-    client = EcwHook(connection.conn_id).client(patience=patience, connection=connection)
+    client = EcwHook(connection.conn_id).client(retry_policy=retry_policy, connection=connection)
     calls, store = client.settings.calls_per_minute, QuotaStore(engine)
     client.transport.permits = Quota(store, client.practice, kind_of(run_type), calls_per_minute=calls)
     return client

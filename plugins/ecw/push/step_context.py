@@ -33,7 +33,7 @@ class PushContext:
     engine: Engine
     mappings: PracticeMappings
     sleep: Callable[[float], None] = time.sleep
-    patience: RetryPolicy | None = None  # of a call; None: the default
+    retry_policy: RetryPolicy | None = None  # of a call; None: the default
 
     @cached_property
     def progress(self) -> Progress:
@@ -53,7 +53,7 @@ class PushContext:
     def pushing(self) -> Pushing:
         """Return the state that the pushes share; this calls /metadata if the run has not stored its content."""
         # The calls have the priority of a manual run, because a person waits for the push.
-        client = client_for(self.mappings.connection, "manual", self.engine, self.patience)
+        client = client_for(self.mappings.connection, "manual", self.engine, self.retry_policy)
         capability.know(self.push, client)
         mapping = self.mappings.of(self.push["options"]["resource"])
         run = PushRun(self.push["run_id"], Options.of(self.push), self.allowed, self.sleep)

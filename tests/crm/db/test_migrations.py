@@ -10,6 +10,9 @@ from ecw.crm.db.engine import engine_from_url, reading
 from ecw.crm.db.migrations import migrate
 from ecw.crm.db.tables import metadata
 from ecw.errors import CrmSchemaError
+from ecw.mapping.definition.files import all_mappings
+from scripts.generate_reference import business_tables
+from tests.fixtures.crm import on_postgresql
 
 
 def test_the_migrations_create_the_tables_and_columns_that_the_queries_expect(empty_crm_url: str) -> None:
@@ -23,6 +26,34 @@ def test_the_migrations_create_the_tables_and_columns_that_the_queries_expect(em
             assert columns[column.name]["nullable"] == column.nullable, f"{table.name}.{column.name}"
         assert inspector.get_pk_constraint(table.name)["constrained_columns"] == [c.name for c in table.primary_key]
     engine.dispose()
+
+
+def test_every_table_and_column_has_a_comment() -> None:
+    for table in (*metadata.sorted_tables, *business_tables()):
+        assert table.comment, table.name
+        assert [column.name for column in table.columns if not column.comment] == [], table.name
+
+
+def test_the_comments_of_mapped_columns_are_the_labels_and_descriptions_of_the_mapping_files() -> None:
+    made = {table.name: table for table in business_tables()}
+    for mapping in all_mappings().values():
+        table = made[mapping.table]
+        assert table.comment == mapping.description
+        expected = {
+            column.name: f"{column.label}: {column.description}" if column.description else column.label
+            for column in mapping.columns
+            if column.name != mapping.key
+        }
+        assert {name: table.columns[name].comment for name in expected} == expected
+
+
+@on_postgresql
+def test_postgresql_shows_the_comments(crm_engine: Engine) -> None:
+    inspector = inspect(crm_engine)
+    assert inspector.get_table_comment("patient")["text"] == "The person. Demographics are synchronised both ways."
+    comments = {column["name"]: column["comment"] for column in inspector.get_columns("patient")}
+    assert comments["mobile_phone"] == "Mobile Phone"
+    assert None not in comments.values()
 
 
 def test_a_second_migration_changes_nothing(empty_crm_url: str) -> None:

@@ -89,7 +89,7 @@ class Sender:
             return not pushing.id_in_url and all(each.code != "100" for each in failed)
         if outcome.kind is Kind.RETRY_ONCE:
             return all(each.kind is not Kind.RETRY_ONCE for each in failed)
-        return outcome.kind is Kind.LATER and len(failed) + 1 < pushing.client.trying.patience.attempts
+        return outcome.kind is Kind.LATER and len(failed) + 1 < pushing.client.retrier.retry_policy.attempts
 
     def _id_of(self, operation: str) -> str | None:
         return self.patient.record.ecw_id if operation == UPDATE else None

@@ -44,10 +44,16 @@ def _attributes() -> dict[Any, Any]:
 def key() -> sa.Column[int]:
     """Return the key column of a new table."""
     # On SQLite only an INTEGER column generates keys, and only AUTOINCREMENT never reuses one.
-    return sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True)
+    return sa.Column(
+        "id",
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+        comment="The row's key in the CRM",
+    )
 
 
-def business_table(name: str, *columns: sa.Column[Any]) -> bool:
+def business_table(name: str, *columns: sa.Column[Any], comment: str) -> bool:
     """Create a business table with a key, an indexed eCW id and a practice column; return True if it was created.
 
     It is not created if the CRM has a table of that name, or if the mapping files name another table.  Raises
@@ -64,10 +70,11 @@ def business_table(name: str, *columns: sa.Column[Any]) -> bool:
     table = op.create_table(
         name,
         key(),
-        sa.Column("ecw_id", sa.String(64)),
-        sa.Column(practice, sa.String(64)),
+        sa.Column("ecw_id", sa.String(64), comment="The record's id in eCW, none: not linked"),
+        sa.Column(practice, sa.String(64), comment="The code of the row's practice: `ecw practice list` shows it"),
         *columns,
         sqlite_autoincrement=True,
+        comment=comment,
     )
     _attributes()["made"][name] = table.columns.keys()
     op.create_index(f"{name}_ecw_id", name, ["ecw_id"])
@@ -89,14 +96,18 @@ def _require(name: str, other: str) -> None:
         ) from None
 
 
-def reference(name: str, table: str, *, nullable: bool = True) -> tuple[sa.Column[Any], sa.Column[Any]]:
+def reference(name: str, table: str, *, comment: str, nullable: bool = True) -> tuple[sa.Column[Any], sa.Column[Any]]:
     """Return the column of a reference, and the column for the key of the row that it refers to.
 
     The key has the type of the other table's key; that table may be the CRM's own.  Raises CrmSchemaError if the other
     table has no key of one column.
     """
     kind = key().type if made(table) else key_of(reflect(crm(), named(table))).type
-    return sa.Column(name, sa.Text, nullable=nullable), sa.Column(f"{name}_id", kind)
+    of_key = f"The key of that row of {table}, none: the row does not exist yet"
+    return (
+        sa.Column(name, sa.Text, nullable=nullable, comment=comment),
+        sa.Column(f"{name}_id", kind, comment=of_key),
+    )
 
 
 def view(name: str, table: str, needs: Collection[str], query: str) -> None:

@@ -29,17 +29,30 @@ def upgrade() -> None:
     _vob_request()
 
 
-def _texts(*names: str) -> list[sa.Column[str]]:
-    return [sa.Column(name, sa.Text) for name in names]
+def _text(name: str, comment: str) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, comment=comment)
 
 
 def _practitioner() -> None:
     business_table(
         "practitioner",
-        sa.Column("active", sa.Boolean),
-        sa.Column("npi", sa.String(20)),
-        *_texts("gender", "last_name", "first_name", "middle_name", "prefix", "suffix", "name_text", "phone"),
-        *_texts("email", "address_line1", "address_line2", "city", "state", "postal_code"),
+        sa.Column("active", sa.Boolean, comment="Active"),
+        sa.Column("npi", sa.String(20), comment="NPI"),
+        _text("gender", "Gender"),
+        _text("last_name", "Last Name"),
+        _text("first_name", "First Name"),
+        _text("middle_name", "Middle Name"),
+        _text("prefix", "Prefix"),
+        _text("suffix", "Credentials"),
+        _text("name_text", "Name as eCW shows it"),
+        _text("phone", "Phone"),
+        _text("email", "Email"),
+        _text("address_line1", "Street"),
+        _text("address_line2", "Street 2"),
+        _text("city", "City"),
+        _text("state", "State"),
+        _text("postal_code", "Zip Code"),
+        comment="The persons who treat patients. The CRM offers active practitioners in its dropdowns.",
     )
     # If eCW does not say who is active, all are offered.
     view(
@@ -54,12 +67,26 @@ def _practitioner() -> None:
 def _location() -> None:
     business_table(
         "location",
-        sa.Column("active", sa.Boolean),
-        *_texts("name", "description", "npi", "kind", "phone", "fax"),
-        *_texts("address_line1", "address_line2", "city", "state", "postal_code", "country"),
-        sa.Column("latitude", sa.Numeric(11, 8)),
-        sa.Column("longitude", sa.Numeric(11, 8)),
-        sa.Column("organization", sa.Text),
+        sa.Column("active", sa.Boolean, comment="Active"),
+        _text("name", "Location"),
+        _text("description", "Description"),
+        _text("npi", "NPI"),
+        _text("kind", "Type"),
+        _text("phone", "Phone"),
+        _text("fax", "Fax"),
+        _text("address_line1", "Street"),
+        _text("address_line2", "Street 2"),
+        _text("city", "City"),
+        _text("state", "State"),
+        _text("postal_code", "Zip Code"),
+        _text("country", "Country"),
+        sa.Column("latitude", sa.Numeric(11, 8), comment="Latitude"),
+        sa.Column("longitude", sa.Numeric(11, 8), comment="Longitude"),
+        _text("organization", "Organization"),
+        comment=(
+            "The places of care. The CRM offers active locations in its dropdowns, and treatment programs "
+            "point to them."
+        ),
     )
     view(
         "location_options",
@@ -76,48 +103,127 @@ def _location() -> None:
 def _patient() -> bool:
     return business_table(
         "patient",
-        sa.Column("active", sa.Boolean),
-        sa.Column("deceased", sa.Boolean),
-        sa.Column("deceased_on", sa.DateTime(timezone=True)),
-        sa.Column("birth_date", sa.Date),
-        *_texts("identifier", "mr_number", "first_name", "middle_name", "last_name", "suffix"),
-        *_texts("gender", "gender_identity", "birth_sex", "marital_status", "language"),
-        *_texts("race", "race_detail", "ethnicity", "ethnicity_detail"),
-        *_texts("marital_status_text", "language_text", "race_text", "ethnicity_text"),
-        *_texts("phone", "mobile_phone", "work_phone", "email"),
-        *_texts("address_line1", "address_line2", "city", "state", "postal_code", "country"),
-        *reference("default_location", "location"),
-        *reference("practitioner", "practitioner"),
-        sa.Column("emr_updates_locked", sa.Boolean),
-        sa.Column("emr_status", sa.Text),
-        sa.Column("updated_at", sa.DateTime(timezone=True)),
+        sa.Column("active", sa.Boolean, comment="Active"),
+        sa.Column(
+            "deceased",
+            sa.Boolean,
+            comment="Deceased: Also true if eCW has a date of death; a push does not replace that date.",
+        ),
+        sa.Column("deceased_on", sa.DateTime(timezone=True), comment="Date of Death"),
+        sa.Column("birth_date", sa.Date, comment="DOB"),
+        _text(
+            "identifier",
+            "EMR Identifier: A new patient needs one. eCW replaces it with its own id, so a later edit is not sent.",
+        ),
+        _text("mr_number", "MR Number: The account number. eCW marks it only by its use, other servers by its type."),
+        _text("first_name", "First Name"),
+        _text("middle_name", "Middle Name"),
+        _text("last_name", "Last Name"),
+        _text("suffix", "Suffix"),
+        _text("gender", "Gender"),
+        _text("gender_identity", "Gender Identity"),
+        _text("birth_sex", "Birth Sex"),
+        _text("marital_status", "Marital Status"),
+        _text("language", "Language"),
+        _text("race", "Race"),
+        _text("race_detail", "Race Detail"),
+        _text("ethnicity", "Ethnicity"),
+        _text("ethnicity_detail", "Ethnicity Detail"),
+        _text("marital_status_text", "Marital Status as eCW writes it"),
+        _text("language_text", "Language as eCW writes it"),
+        _text("race_text", "Race as eCW writes it"),
+        _text("ethnicity_text", "Ethnicity as eCW writes it"),
+        _text("phone", "Phone"),
+        _text("mobile_phone", "Mobile Phone"),
+        _text("work_phone", "Work Phone"),
+        _text("email", "Email"),
+        _text("address_line1", "Street"),
+        _text("address_line2", "Street 2"),
+        _text("city", "City"),
+        _text("state", "State"),
+        _text("postal_code", "Zip Code"),
+        _text("country", "Country"),
+        *reference("default_location", "location", comment="Location"),
+        *reference(
+            "practitioner",
+            "practitioner",
+            comment=(
+                "Practitioner: The first reference to a practitioner, or to a contained role of one; "
+                "organizations are ignored."
+            ),
+        ),
+        sa.Column(
+            "emr_updates_locked",
+            sa.Boolean,
+            comment="True: the row takes no updates from eCW, and nothing of it is pushed",
+        ),
+        _text(
+            "emr_status",
+            "The record's status in eCW: inactive, merged, deceased or deleted, with the reason",
+        ),
+        sa.Column(
+            "updated_at", sa.DateTime(timezone=True), comment="When the row was last changed; a trigger fills it"
+        ),
+        comment="The person. Demographics are synchronised both ways.",
     )
 
 
 def _insurance() -> None:
     business_table(
         "insurance",
-        *reference("patient", "patient", nullable=False),
-        *_texts("status", "coverage_type", "relationship", "payer", "payer_reference"),
-        *_texts("member_id", "subscriber_id", "subscriber_name", "dependent"),
-        *_texts("group_number", "group_name", "plan_number", "plan_name", "network"),
-        sa.Column("policy_order", sa.Integer),
-        sa.Column("start_date", sa.Date),
-        sa.Column("end_date", sa.Date),
-        sa.Column("emr_status", sa.Text),
+        *reference("patient", "patient", nullable=False, comment="Account"),
+        _text("status", "Status"),
+        _text("coverage_type", "Coverage Type"),
+        _text("relationship", "Relationship to Subscriber"),
+        _text("payer", "Payer: The name of the first payor that has one; for a contained payor, its own name."),
+        _text("payer_reference", "Payer in eCW"),
+        _text("member_id", "Member ID"),
+        _text("subscriber_id", "Subscriber ID"),
+        _text("subscriber_name", "Subscriber"),
+        _text("dependent", "Dependent"),
+        _text("group_number", "Group Number"),
+        _text("group_name", "Group"),
+        _text("plan_number", "Plan Number"),
+        _text("plan_name", "Plan"),
+        _text("network", "Network"),
+        sa.Column("policy_order", sa.Integer, comment="Order: 1 is the primary insurance."),
+        sa.Column("start_date", sa.Date, comment="Effective Date"),
+        sa.Column("end_date", sa.Date, comment="Termination Date"),
+        _text(
+            "emr_status",
+            "The record's status in eCW: inactive, merged, deceased or deleted, with the reason",
+        ),
+        comment="The Insurance Policy. eCW to CRM only; a change opens a verification of benefits.",
     )
 
 
 def _encounter() -> None:
     business_table(
         "encounter",
-        *reference("patient", "patient", nullable=False),
-        *reference("practitioner", "practitioner"),
-        *reference("location", "location"),
-        sa.Column("start_time", sa.DateTime(timezone=True)),
-        sa.Column("end_time", sa.DateTime(timezone=True)),
-        *_texts("status", "visit_class", "visit_type", "reason", "treatment_program", "discharge_disposition"),
-        sa.Column("emr_status", sa.Text),
+        *reference("patient", "patient", nullable=False, comment="Account"),
+        *reference(
+            "practitioner",
+            "practitioner",
+            comment=(
+                "Practitioner: Who sees the patient: the primary performer, otherwise the attender, the "
+                "secondary performer, a participant, one without a type, or any other. Relatives and "
+                "organizations are ignored; for a contained role, its practitioner is used."
+            ),
+        ),
+        *reference("location", "location", comment="Location"),
+        sa.Column("start_time", sa.DateTime(timezone=True), comment="Start"),
+        sa.Column("end_time", sa.DateTime(timezone=True), comment="End"),
+        _text("status", "Status: An appointment has the status planned, and keeps it if nobody closes it."),
+        _text("visit_class", "Level of Care"),
+        _text("visit_type", "Visit Type"),
+        _text("reason", "Visit Reason"),
+        _text("treatment_program", "Treatment Program"),
+        _text("discharge_disposition", "Discharge Disposition"),
+        _text(
+            "emr_status",
+            "The record's status in eCW: inactive, merged, deceased or deleted, with the reason",
+        ),
+        comment="Visits and appointments. eCW to CRM only.",
     )
 
 
@@ -125,25 +231,38 @@ def _vob_request() -> None:
     if sa.inspect(crm()).has_table("vob_request"):
         say("left the table vob_request as it is: it is the CRM's own.")
         return
-    _, patient_id = reference("patient", "patient")
+    _, patient_id = reference("patient", "patient", comment="The patient")
     op.create_table(
         "vob_request",
         key(),
-        sa.Column("key", sa.String(64), nullable=False, unique=True),
-        sa.Column("practice", sa.String(64), nullable=False),
+        sa.Column(
+            "key",
+            sa.String(64),
+            nullable=False,
+            unique=True,
+            comment="The request's own key: one for the changes that one load made to a patient",
+        ),
+        sa.Column("practice", sa.String(64), nullable=False, comment="The practice: one eCW tenant"),
         patient_id,
-        sa.Column("patient_ecw_id", sa.String(128), nullable=False),
-        sa.Column("resource", sa.String(64), nullable=False),
-        sa.Column("record_ecw_ids", sa.Text, nullable=False),
-        sa.Column("change", sa.Text, nullable=False),
-        sa.Column("run_id", sa.String(250), nullable=False),
-        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("state", sa.String(16), nullable=False),
-        sa.Column("delivery", sa.String(16), nullable=False),
-        sa.Column("attempts", sa.Integer, nullable=False),
-        sa.Column("sent_at", sa.DateTime(timezone=True)),
-        sa.Column("delivery_note", sa.Text),
+        sa.Column("patient_ecw_id", sa.String(128), nullable=False, comment="The patient's eCW id"),
+        sa.Column("resource", sa.String(64), nullable=False, comment="The resource that changed: patient or insurance"),
+        sa.Column(
+            "record_ecw_ids", sa.Text, nullable=False, comment="The eCW ids of the changed records, separated by commas"
+        ),
+        sa.Column("change", sa.Text, nullable=False, comment="The names of the changed columns, separated by commas"),
+        sa.Column("run_id", sa.String(250), nullable=False, comment="The run that loaded the change"),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False, comment="When the request was opened"),
+        sa.Column(
+            "state", sa.String(16), nullable=False, comment="open when the project writes it; the CRM sets all others"
+        ),
+        sa.Column(
+            "delivery", sa.String(16), nullable=False, comment="To the webhook: waiting, delivered, refused, none"
+        ),
+        sa.Column("attempts", sa.Integer, nullable=False, comment="How often the delivery was tried"),
+        sa.Column("sent_at", sa.DateTime(timezone=True), comment="When it was delivered, none: not yet"),
+        sa.Column("delivery_note", sa.Text, comment="Why the last attempt failed"),
         sqlite_autoincrement=True,
+        comment="The requests to verify benefits, one for each change of a patient's insurance or demographics.",
     )
     op.create_index("vob_request_delivery", "vob_request", ["practice", "delivery"])
     op.create_index("vob_request_patient_id", "vob_request", ["patient_id"])

@@ -9,9 +9,9 @@ import pytest
 
 from ecw.resources import RESOURCES
 from include.demo.airflow_api import AirflowApi, wait_until
+from tests.airflow.demo.test_demo import second_run
 from tests.fixtures.demo import LONG, Demo
 from tests.fixtures.receiving import Webhook
-from tests.journeys.demo.test_demo import second_run
 
 
 def set_alerts(demo: Demo, **options: Any) -> None:

@@ -15,9 +15,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from include.demo.airflow_api import AirflowApi, wait_until
+from tests.airflow.demo.test_airflow_ui import keep_screenshot
 from tests.fixtures.browser import too_wide
 from tests.fixtures.demo import LONG, Demo
-from tests.journeys.demo.test_airflow_ui import keep_screenshot
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -164,7 +164,7 @@ def test_a_record_is_mapped_on_trial(demo: Demo, page: Page) -> None:
 
 
 def test_each_page_of_the_demo_is_readable(demo: Demo, page: Page) -> None:
-    """In dark mode and as narrow as a phone; tests/journeys/test_console.py tests both modes in both widths."""
+    """In dark mode and as narrow as a phone; tests/airflow/test_console.py tests both modes in both widths."""
     page.set_viewport_size({"width": 390, "height": 900})
     page.goto(demo.airflow_url)
     page.evaluate("localStorage.setItem('theme', 'dark')")

@@ -9,8 +9,8 @@ from urllib.parse import quote
 import pytest
 
 from ecw.resources import RESOURCES
+from tests.airflow.demo.test_airflow_ui import keep_screenshot
 from tests.fixtures.demo import Demo
-from tests.journeys.demo.test_airflow_ui import keep_screenshot
 
 if TYPE_CHECKING:
     from playwright.sync_api import FrameLocator, Page
