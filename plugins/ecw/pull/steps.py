@@ -45,7 +45,7 @@ def archive_earlier_run(
     first time.
     """
     from ecw.crm.db.engine import open_crm, reading
-    from ecw.crm.db.schema.fit import require_rights
+    from ecw.crm.db.schema_fit import require_rights
     from ecw.crm.state import run_history
     from ecw.fhir.connection import base_url_of, practice_of
     from ecw.settings import connections
@@ -183,11 +183,11 @@ def load(batch: Batch) -> dict[str, int]:
 
 def left_out(run: Run) -> list[str]:
     """Return the task groups to skip in this run: `inline`, or the resources that the run does not cover."""
-    from ecw.pull.plan import plan
+    from ecw.pull import run_plan
     from ecw.resources import RESOURCES
 
-    planned = plan.of(run)
-    if plan.options_of(planned).few:
+    planned = run_plan.of(run)
+    if run_plan.options_of(planned).few:
         return list(RESOURCES)
     return ["inline", *(name for name in RESOURCES if name not in planned["resources"])]
 
@@ -200,8 +200,8 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
     from ecw.alerts.monitor import watch_quietly
     from ecw.crm.db.engine import open_crm
     from ecw.crm.state import runs
+    from ecw.pull import run_plan
     from ecw.pull.extract import urgency
-    from ecw.pull.plan import plan
     from ecw.pull.summary import as_text, table
 
     if run is None:
@@ -210,7 +210,7 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
         return []
     with open_crm(run["crm_conn_id"]) as engine:
         runs.give_back(engine, run)
-        planned = plan.read(run)
+        planned = run_plan.read(run)
         rows = table(engine, run, planned["covered"] if planned else None)
         if planned:
             urgency.note(run, engine, planned, rows)

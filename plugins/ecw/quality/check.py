@@ -54,7 +54,7 @@ class Before:
         if earlier.entered != line["hash"] or rule.max_failed_ratio == 0:
             return False
         judged = (rule.name, _columns(rule), rule.on_fail, rule.max_failed_ratio) in self.rules
-        return judged and all(earlier.values.get(name) == line["row"].get(name) for name in rule.looks_at)
+        return judged and all(earlier.values.get(name) == line["row"].get(name) for name in rule.columns_read)
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Which runs covered as much of eCW as a given one, and how many records such runs usually find."""
+"""Which runs are comparable with a given one, and how many records such runs usually find."""
 
 from __future__ import annotations
 

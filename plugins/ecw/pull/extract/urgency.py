@@ -24,7 +24,7 @@ from ecw.mapping.fhirpath.parse import parse
 from ecw.models import Run
 from ecw.pull.context import PullContext
 from ecw.pull.mapped_columns import mapped_of
-from ecw.pull.plan.plan import Plan, options_of
+from ecw.pull.run_plan import Plan, options_of
 
 RESOURCE = "insurance"
 OVER = ("cancelled", "entered-in-error", "finished")  # states of an encounter to which no patient will come

@@ -17,9 +17,9 @@ from ecw.models import PullRequest, Run
 from ecw.practice.client import client_for
 from ecw.practice.mappings import PracticeMappings
 from ecw.practice.preflight import require_ready
+from ecw.pull.capabilities import read_server
 from ecw.pull.context import PullContext
 from ecw.pull.extract.strategies import STRATEGIES
-from ecw.pull.plan.capabilities import read_server
 from ecw.pull.plan.make_plan import make
 from ecw.pull.plan.new_run import new_run
 from ecw.pull.plan.resolve_patients import ecw_ids, require_practitioners

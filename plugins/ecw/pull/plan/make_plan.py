@@ -9,14 +9,14 @@ from dataclasses import asdict, replace
 from ecw.crm.state import run_history
 from ecw.errors import PlanExceedsInterval
 from ecw.models import Run
+from ecw.pull import run_plan
 from ecw.pull.context import PullContext
 from ecw.pull.extract import urgency
 from ecw.pull.extract.rotation import longest_turn, share_due, since_turns, turns_due
 from ecw.pull.extract.strategies import STRATEGIES
-from ecw.pull.plan import plan
-from ecw.pull.plan.plan import Line, Plan
 from ecw.pull.plan.select_strategy import Choice
 from ecw.pull.plan.window import own_window, start_of
+from ecw.pull.run_plan import Line, Plan
 from ecw.resources import RESOURCES, Resource
 from ecw.settings.pull import Options
 
@@ -61,7 +61,7 @@ def make(context: PullContext, choices: Mapping[str, Choice], covered: Mapping[s
             next_step="trigger one run by hand with the option ignore_time_budget, or raise full_cycle_hours, or "
             f"choose another strategy for {largest} (a bulk export needs about ten calls).",
         )
-    plan.keep(run, result)
+    run_plan.keep(run, result)
     return result
 
 
@@ -112,7 +112,7 @@ def _start(context: PullContext, resource: str, strategy: str) -> str | None:
 def _max_patients(
     run: Run, strategies: Sequence[str], start: str | None, possible: float, options: Options
 ) -> int | None:
-    """Return the most patients that an initial sync may query in this run, or None if the run is no initial sync.
+    """Return the most patients that an initial sync may query in this run, None for another run.
 
     Without a limit, an initial sync could need a day's calls. The limit also holds if `per_patient` is only the
     strategy that follows when eCW refuses another one.

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from ecw.crm.db.business_table import practice_column
 from ecw.crm.db.engine import reading
-from ecw.crm.db.schema.fit import require_tables
+from ecw.crm.db.schema_fit import require_tables
 from ecw.crm.state import practices
 from ecw.errors import ConfigurationError
 from ecw.fhir.retry import AT_ONCE

@@ -23,8 +23,8 @@ from ecw.reports.journal import CSV_ROWS, Position, RunLine, Wanted
 from ecw.resources import RESOURCES
 from ecw.ui.access import READ, Everywhere, Here
 from ecw.ui.api.practices import names_of
-from ecw.ui.api.query import Cursor, Limit, RecordId, RunId, Word, known_resource, moment
 from ecw.ui.page import crm
+from ecw.ui.query import Cursor, Limit, RecordId, RunId, Word, known_resource, moment
 
 router = APIRouter(prefix="/logs", dependencies=[READ])
 SPOOLED, PART = 2**20, 2**16  # bytes

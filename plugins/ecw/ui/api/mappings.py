@@ -16,9 +16,9 @@ from ecw.reports.mappings import CrosswalkState, MappingTable
 from ecw.resources import RESOURCES
 from ecw.settings import connections
 from ecw.ui.access import READ, VALUES, Here, from_this_page
-from ecw.ui.api.query import Resource, known_resource
 from ecw.ui.page import crm
 from ecw.ui.practice import Site, crm_engine, mappings_for
+from ecw.ui.query import Resource, known_resource
 
 router = APIRouter(dependencies=[READ])
 MAX_JSON = 200_000  # characters of one pasted record

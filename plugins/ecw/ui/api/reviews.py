@@ -17,9 +17,9 @@ from ecw.reports.reviews import Conflict, ConflictGroup, Match
 from ecw.settings import connections
 from ecw.ui.access import PUSH_DAG, READ, READ_DAG, VALUES, Here, act, from_this_page
 from ecw.ui.api import cursor as cursors
-from ecw.ui.api.query import Cursor, Resource, Word, known_resource
 from ecw.ui.page import crm
 from ecw.ui.practice import side_of
+from ecw.ui.query import Cursor, Resource, Word, known_resource
 
 router = APIRouter(dependencies=[READ])
 MOST = 200  # fields of one decision
