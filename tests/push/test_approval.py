@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ecw.crm.db.tables import ecw_push_item
-from ecw.models import Push
+from ecw.models import Push, PushRequest
 from ecw.push import steps
 from ecw.push.plan.select import due
 from ecw.settings.push import PushOptions
@@ -24,7 +24,7 @@ def _limits_of_two(run: Any) -> None:
 
 def clear(push: Push) -> Push:
     """Clear the run from its first task."""
-    return steps.begin(push["run_id"], push["run_type"], push["ecw_conn_id"], push["crm_conn_id"], {})
+    return steps.begin(PushRequest(push["run_id"], push["run_type"], push["ecw_conn_id"], push["crm_conn_id"]))
 
 
 def test_a_cleared_run_without_an_answer_asks_for_the_approval_again(sandbox: Any, crm: Any, run: Any) -> None:

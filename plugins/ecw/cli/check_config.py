@@ -154,7 +154,7 @@ def _files(report: Checked) -> list[Mapping]:
 def _crm(report: Checked, practice: Practice, mappings: list[Mapping]) -> None:
     """Make the checks that `begin` makes before its first call, and compare rights and crosswalks with the database."""
     from ecw.crm.db.engine import open_crm, reading
-    from ecw.crm.db.schema.check import check_crm
+    from ecw.crm.db.schema_check import check_crm
     from ecw.mapping.validation.check import Checked as CheckedFiles
     from ecw.practice.mappings import PracticeMappings
     from ecw.practice.preflight import require_ready

@@ -28,14 +28,13 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
+from ecw.crm.db.enums import Direction, JournalOutcome
 from ecw.crm.db.tables import UtcTime, ecw_journal, ecw_run
-from ecw.crm.journal import PULL
 
 PAGE = 50
 COUNTED = 500  # entries of a run that are counted; if there are more, the page shows "500+"
 STEPS = 200  # runs that are read for one page
 CSV_ROWS = 100_000
-DONE = "done"
 
 j = ecw_journal.c
 
@@ -186,7 +185,7 @@ def practices(connection: Connection) -> list[str]:
 def outcomes(connection: Connection, practice: str) -> list[str]:
     """Return the outcomes that a practice's entries have."""
     rare = _values(connection, j.outcome, select(j.outcome).where(j.practice == practice, _NOT_DONE))
-    return [DONE, *rare]
+    return [JournalOutcome.DONE, *rare]
 
 
 def codes(connection: Connection, practice: str) -> list[str]:
@@ -202,8 +201,8 @@ def no_index(connection: Connection, column: ColumnElement[Any]) -> ColumnElemen
 
 
 _NOT_DONE, _NOT_PULLED = (
-    text(f"outcome <> '{DONE}'"),
-    text(f"direction <> '{PULL}'"),
+    text(f"outcome <> '{JournalOutcome.DONE}'"),
+    text(f"direction <> '{Direction.PULL}'"),
 )  # the conditions of the partial indexes, literally
 
 
@@ -245,9 +244,9 @@ def _leads(criteria: JournalFilter) -> tuple[str, ...]:
         return ("run_id",)
     if criteria.code is not None:
         return ("code",)
-    if criteria.outcome not in (None, DONE):
+    if criteria.outcome not in (None, JournalOutcome.DONE):
         return ("outcome",)
-    if criteria.direction not in (None, PULL):
+    if criteria.direction not in (None, Direction.PULL):
         return ("direction",)
     return ("resource",) if criteria.resource is not None else ()
 

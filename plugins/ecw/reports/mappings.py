@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 
 from ecw.crm.db.business_table import find
-from ecw.crm.db.enums import RejectState
+from ecw.crm.db.enums import RejectState, RejectStep
 from ecw.crm.db.tables import ecw_reject
 from ecw.crm.state.practices import shown
 from ecw.mapping.definition.crosswalks import Crosswalk
@@ -147,6 +147,6 @@ def _state(
 
 def _records_rejected(connection: Connection, practice: str, resource: str) -> dict[str, int]:
     r = ecw_reject.c
-    mine = (r.practice == practice, r.state == RejectState.OPEN, r.resource == resource, r.step == "map")
+    mine = (r.practice == practice, r.state == RejectState.OPEN, r.resource == resource, r.step == RejectStep.MAP)
     statement = select(r.column, func.count()).where(*mine, r.rule == UNMAPPED).group_by(r.column)
     return {column: int(records) for column, records in connection.execute(statement)}

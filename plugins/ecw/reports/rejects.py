@@ -8,13 +8,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, tuple_
 
-from ecw.crm.db.enums import RejectState
+from ecw.crm.db.enums import RejectState, RejectStep
 from ecw.crm.db.tables import ecw_link, ecw_push_item, ecw_reject, ecw_run
 from ecw.resources import RESOURCES
 
 PAGE = 50
 MOST_GROUPS = 500
-PUSH_STEP = "push"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ def groups(connection: Connection, practice: str, state: str = RejectState.OPEN)
     """Return the groups of a practice's rejects, the largest first, at most MOST_GROUPS."""
     rows = connection.execute(groups_statement(practice, state)).all()
     pushed = {}
-    if any(row.step == PUSH_STEP for row in rows):
+    if any(row.step == RejectStep.PUSH for row in rows):
         pushed = {tuple(key): at for *key, at in connection.execute(_pushed(practice, state))}
     return [
         Group(resource, step, rule, column, int(total), oldest or pushed.get((resource, rule, column)))
@@ -89,7 +88,7 @@ def groups_statement(practice: str, state: str) -> Select[Any]:
 def _pushed(practice: str, state: str) -> Select[Any]:
     """Return the statement of the groups that a push rejected, each with the time of its oldest push run."""
     r, item = ecw_reject.c, ecw_push_item.c
-    of_pushes = (r.practice == practice, r.state == state, r.resource.in_(list(RESOURCES)), r.step == PUSH_STEP)
+    of_pushes = (r.practice == practice, r.state == state, r.resource.in_(list(RESOURCES)), r.step == RejectStep.PUSH)
     runs = select(r.resource, r.rule, r.column, r.first_run).where(*of_pushes).distinct().subquery()
     c = runs.c
     began_at = (

@@ -204,7 +204,7 @@ FIELDS = form_fields(Options) | {
     f"{_STRATEGY}{each.name}": {
         "default": AUTOMATIC,
         "type": "string",
-        "enum": [AUTOMATIC, *each.strategies],
+        "enum": [AUTOMATIC, *map(str, each.strategies)],
         "title": f"Strategy for {each.name}",
         "description": "Automatic: the strategy of the connection, otherwise one that the server supports.",
         "section": _HOW,

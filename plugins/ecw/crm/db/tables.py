@@ -386,7 +386,7 @@ ecw_journal = Table(
     Column("decided_by", String(250), comment="Of a decision: the user of Airflow or of the terminal"),
     Column("before", Text, comment="Of a decision: the earlier choice, none: there was none"),
     Column("after", Text, comment="Of a decision: the new choice, none: the choice was withdrawn"),
-    Column("initial_sync", Boolean, comment="Of a pull: the record belongs to the initial sync, so it is no change"),
+    Column("initial_sync", Boolean, comment="Of a pull: the record belongs to the initial sync, so it is not a change"),
     Column(
         "vob",
         String(64),

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, RowMapping, delete, select
 from ecw.crm.db.engine import exclusive
 from ecw.crm.db.tables import ecw_run
 from ecw.crm.state import runs
-from ecw.models import Run
+from ecw.models import Run, RunType
 
 IDLE = timedelta(minutes=30)  # after such a pause without any backfill run, the next run is another backfill's
 DEAD = timedelta(hours=6)  # a run without a change in its run records for longer was killed
@@ -42,7 +42,7 @@ def claim(engine: Engine, run: Run, resources: Iterable[str], *, full: bool = Fa
         others = connection.execute(
             select(ecw_run).where(
                 ecw_run.c.practice == run["practice"],
-                ecw_run.c.run_type == "backfill",
+                ecw_run.c.run_type == RunType.BACKFILL,
                 ecw_run.c.run_id != run["run_id"],
                 ecw_run.c.state != runs.DRY,
             )

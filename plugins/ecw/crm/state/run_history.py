@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Engine, Select, Table, and_, exists, func, select, update
 
 from ecw.crm.db.engine import exclusive, reading
-from ecw.crm.db.enums import DELETED, ConflictState, RejectState
+from ecw.crm.db.enums import DELETED, ConflictState, RejectState, RejectStep
 from ecw.crm.db.tables import (
     ecw_conflict,
     ecw_cursor,
@@ -20,9 +20,8 @@ from ecw.crm.db.tables import (
 )
 from ecw.crm.state.runs import LOADED, is_live
 from ecw.errors import ConfigurationError
-from ecw.models import Mode, Run
+from ecw.models import Mode, Run, RunKind, RunType
 
-PULL, REPLAY, PUSH = "pull", "replay", "push"  # kinds of runs: each is a DAG of its own
 AGAIN = "~"  # between a run's id and its number, if Airflow used the id again
 LONGEST_ID = 240  # characters of an id that leave room for the number
 
@@ -48,7 +47,7 @@ def require_own_id(engine: Engine, practice: str, run_id: str, mode: str) -> Non
             )
 
 
-def archive(engine: Engine, practice: str, run_id: str, kind: str = PULL) -> str | None:
+def archive(engine: Engine, practice: str, run_id: str, kind: RunKind = RunKind.PULL) -> str | None:
     """Rename an earlier run of this id and kind in all bookkeeping tables; return its new id, None without such a run.
 
     Airflow can use a run id again after it deleted the run (`airflow db clean`, a deleted run): for a backfill of the
@@ -59,9 +58,9 @@ def archive(engine: Engine, practice: str, run_id: str, kind: str = PULL) -> str
         exclusive(connection, f"ecw run {practice}")
         replayed = ecw_run.c.mode == Mode.REPLAY
         known = {
-            PULL: _of(ecw_run, practice, run_id).where(~replayed),
-            REPLAY: _of(ecw_run, practice, run_id).where(replayed),
-            PUSH: _of(ecw_push_item, practice, run_id),
+            RunKind.PULL: _of(ecw_run, practice, run_id).where(~replayed),
+            RunKind.REPLAY: _of(ecw_run, practice, run_id).where(replayed),
+            RunKind.PUSH: _of(ecw_push_item, practice, run_id),
         }
         if [name for name, found in known.items() if connection.scalar(select(found.exists()))] != [kind]:
             return None
@@ -152,7 +151,7 @@ def refused(engine: Engine, practice: str, resource: str) -> list[str]:
         r.c.resource == resource,
         r.c.state == RejectState.OPEN,
         r.c.rule != DELETED,
-        r.c.step != "push",
+        r.c.step != RejectStep.PUSH,
         ~r.c.ecw_id.startswith("no-id-"),
         ~linked,
     )
@@ -176,7 +175,12 @@ def linked(engine: Engine, practice: str, resource: str) -> int:
 def loaded_in_backfill(engine: Engine, practice: str, resource: str) -> bool:
     """Return True if a backfill has ever loaded a resource; a backfill moves no cursor."""
     r = ecw_run
-    in_backfill = (r.c.practice == practice, r.c.resource == resource, r.c.run_type == "backfill", r.c.state == LOADED)
+    in_backfill = (
+        r.c.practice == practice,
+        r.c.resource == resource,
+        r.c.run_type == RunType.BACKFILL,
+        r.c.state == LOADED,
+    )
     with reading(engine) as connection:
         return bool(connection.execute(select(exists().where(*in_backfill))).scalar())
 

@@ -24,6 +24,7 @@ from ecw.pull.extract.extract import fetch_wanted, finished_batch
 from ecw.pull.extract.fetch import fetch
 from ecw.pull.extract.missing import in_turn, not_come
 from ecw.pull.extract.search_request import SearchRequest, read
+from ecw.resources import StrategyName
 from ecw.staging import batch_file, filesystem
 
 LONGEST_WAIT = 600.0  # seconds between two polls, whatever the server asks for
@@ -140,7 +141,7 @@ def _collect(context: ExtractContext, client: EcwClient, manifest: Manifest, kep
     fetch_wanted(context, client)
     _clean_up(context, client, kept)
     all_calls = kept.calls + client.calls - calls
-    batch = finished_batch(context, "bulk", all_calls, started, datetime.fromisoformat(kept.at))
+    batch = finished_batch(context, StrategyName.BULK, all_calls, started, datetime.fromisoformat(kept.at))
     filesystem.remove(kept.path)
     if since is not None:
         batch |= {"completeness": f"what changed in the group since {since}", "full_scan": False}

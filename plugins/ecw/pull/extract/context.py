@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Protocol
 
-from ecw.models import Run
+from ecw.models import Run, RunType
 from ecw.pull.extract.checkpoint import Checkpoint
 from ecw.pull.extract.dedupe import Seen
 from ecw.pull.extract.search_request import SearchRequest
@@ -94,7 +94,7 @@ class ExtractContext:
     @property
     def exact(self) -> bool:
         """Whether a person chose the window, so that it is covered exactly: a backfill's interval, a form's window."""
-        return self.run["run_type"] == "backfill" or self.options.own_window or bool(self.options.practitioners)
+        return self.run["run_type"] == RunType.BACKFILL or self.options.own_window or bool(self.options.practitioners)
 
     @property
     def start(self) -> datetime | None:

@@ -17,6 +17,7 @@ from ecw.pull.extract.missing import moved, required_ids
 from ecw.pull.extract.rotation import longest_turn
 from ecw.pull.extract.search_request import SearchRequest
 from ecw.pull.extract.strategies import STRATEGIES, remaining_patients
+from ecw.resources import StrategyName
 from ecw.staging import batch_file, filesystem
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def extract_records(
     batch = finished_batch(context, strategy, client.calls - calls, started, context.checkpoint.began)
     if batch["full_scan"] and before and not batch["count"]:
         log.warning("%s: eCW returned no records; the last run fetched %d.", name, before)
-    if strategy == "per_patient":
+    if strategy == StrategyName.PER_PATIENT:
         _note_remaining(context, batch)
     if STRATEGIES[strategy].depends_on == "patient" and (queried := batch_file.manifest(_queried(context))):
         batch |= {"queried": _queried(context), "patients_queried": queried["count"]}
@@ -81,7 +82,7 @@ def finished_batch(context: ExtractContext, strategy: str, calls: int, started: 
     batch = fetched_batch(context.run, name, path, count, calls=calls, seconds=seconds)
     return batch | {
         "full_scan": row.full_scan,
-        "strategy": strategy,
+        "strategy": str(strategy),
         "completeness": row.proof.format_map(context.tally),
         "read_from": read_from.isoformat(),
         "read_until": datetime.now(UTC).isoformat(),

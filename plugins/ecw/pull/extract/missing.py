@@ -9,6 +9,7 @@ from datetime import timedelta
 from ecw.pull.extract.context import ExtractContext
 from ecw.pull.extract.rotation import number_of_slots, number_of_turn, turns
 from ecw.pull.extract.search_request import SearchRequest, of_patient, read
+from ecw.resources import StrategyName
 
 REFUSED_AT_ONCE = 10  # missing rejected records that are all read in one run; of more, only the due ones
 READ_AT_ONCE = 250  # missing records that are all read in one run (a minute's calls); of more, only the due ones
@@ -77,7 +78,9 @@ def moved(context: ExtractContext) -> list[SearchRequest]:
     The records of a deleted patient are read as well: eCW may have merged that patient without saying so.
     """
     left = (
-        context.known_ids.left("patient", context.resource.name) if "per_patient" in context.resource.strategies else []
+        context.known_ids.left("patient", context.resource.name)
+        if StrategyName.PER_PATIENT in context.resource.strategies
+        else []
     )
     if not left or context.options.few:
         return []

@@ -5,7 +5,7 @@ The requests of a round are made concurrently; a round may depend on the results
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from ecw.pull.extract.last_updated import last_updated
 from ecw.pull.extract.missing import in_turn, not_come, of_list, refused, unseen
 from ecw.pull.extract.rotation import others_due, turns
 from ecw.pull.extract.search_request import SearchRequest, of_patient, of_practitioner, read
+from ecw.resources import StrategyName
 from ecw.settings.name_prefixes import COMMON, OTHERS
 
 
@@ -122,41 +123,41 @@ class Strategy:
     proof: str = ""  # what shows that the result is complete, and how far
 
 
-STRATEGIES = {
-    "list": Strategy(
+STRATEGIES: Mapping[str, Strategy] = {
+    StrategyName.LIST: Strategy(
         whole_list,
         full_scan=True,
         proof="eCW's own list; known records that it lacks were read",
     ),
-    "name_sweep": Strategy(
+    StrategyName.NAME_SWEEP: Strategy(
         name_sweep,
         ("name",),
         full_scan=True,
         proof="not proven: eCW lists no patient without a name; names were searched by {asked} first characters; "
         "{others} more of other scripts are searched in turn",
     ),
-    "per_patient": Strategy(
+    StrategyName.PER_PATIENT: Strategy(
         per_patient,
         ("patient",),
         depends_on="patient",
         proof="known patients only: those who changed and those who were due",
     ),
-    "schedule": Strategy(
+    StrategyName.SCHEDULE: Strategy(
         schedule,
         ("practitioner", "date"),
         depends_on="practitioner",
         dated=True,
         proof="known practitioners only: the appointments that begin within the searched days",
     ),
-    "last_updated": Strategy(
+    StrategyName.LAST_UPDATED: Strategy(
         last_updated,
         ("_lastUpdated",),
         dated=True,
         proof="the records that the server reports as changed",
     ),
-    "bulk": Strategy(None, full_scan=True, proof="an export of the whole group, no others"),
-    "by_id": Strategy(by_id, proof="the named records, no others"),
-    "of_schedule": Strategy(
+    StrategyName.BULK: Strategy(None, full_scan=True, proof="an export of the whole group, no others"),
+    StrategyName.BY_ID: Strategy(by_id, proof="the named records, no others"),
+    StrategyName.OF_SCHEDULE: Strategy(
         of_schedule,
         proof="the patients of the appointments, no others",
     ),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from ecw.crm.db.enums import DELETED
+from ecw.crm.db.enums import DELETED, RejectStep
 from ecw.crm.load.deferred import RULE as DEFERRED
 from ecw.crm.load.quarantine import Reject
 from ecw.errors import CorruptBatch
@@ -31,7 +31,7 @@ def collect_records(run: Run, resource: str, rejects: Iterable[Reject]) -> tuple
     files: dict[str, set[str]] = defaultdict(set)
     pushed, deleted, chosen = set(), set(), set()
     for reject in rejects:
-        if reject.step == "push":
+        if reject.step == RejectStep.PUSH:
             pushed.add(reject.ecw_id)
         elif reject.rule == DELETED:
             deleted.add(reject.ecw_id)

@@ -11,11 +11,11 @@ from sqlalchemy import Connection, Engine
 
 from ecw.crm.db.business_table import practice_column
 from ecw.crm.db.engine import reading
-from ecw.crm.db.schema.fit import require_tables
+from ecw.crm.db.schema_fit import require_tables
 from ecw.crm.state import practices
 from ecw.errors import ConfigurationError
 from ecw.fhir.retry import AT_ONCE
-from ecw.models import Push, PushRequest
+from ecw.models import Push, PushRequest, RunType
 from ecw.practice.mappings import PracticeMappings
 from ecw.push.context import CrmSide, crm_side
 from ecw.push.intents import CREATE, UPDATE
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from ecw.settings.practice import Practice
 
 log = logging.getLogger(__name__)
-WATCHED = "asset_triggered"  # Airflow's run type of the runs that the watcher starts
 
 
 def begin(engine: Engine, request: PushRequest) -> Push:
@@ -42,7 +41,7 @@ def begin(engine: Engine, request: PushRequest) -> Push:
     with reading(engine) as connection:
         require_tables(connection, [mappings.of(PUSHED)])
     side = side_to_push(engine, mappings)
-    chosen = choose(side, options, watched=request.run_type == WATCHED)
+    chosen = choose(side, options, watched=request.run_type == RunType.ASSET_TRIGGERED)
     if not options.dry_run:
         with engine.begin() as connection:
             practices.claim(connection, side.place.practice, mappings.base_url)
@@ -51,7 +50,7 @@ def begin(engine: Engine, request: PushRequest) -> Push:
     if push["creates"] + push["updates"] and Allowed(mappings.practice)():
         from ecw.practice.client import client_for  # here, because it imports Airflow, which only this branch needs
 
-        capability.keep(push, client_for(mappings.connection, "manual", engine, AT_ONCE), side.mapping.resource)
+        capability.keep(push, client_for(mappings.connection, RunType.MANUAL, engine, AT_ONCE), side.mapping.resource)
     return push
 
 
@@ -102,7 +101,7 @@ def _require_own_rows(connection: Connection, side: CrmSide) -> None:
 def _planned(side: CrmSide, request: PushRequest, base_url: str, options: PushOptions, chosen: Chosen) -> Push:
     """Write the plan into the CRM, unless the run already has one; return the run."""
     over = bool(chosen.over) and not options.dry_run
-    auto_started = request.run_type == WATCHED and not over
+    auto_started = request.run_type == RunType.ASSET_TRIGGERED and not over
     plan = Plan(chosen.planned, options.dry_run, waiting=over, auto_started=auto_started)
     planned = Progress(side.engine, side.place, request.run_id).plan(plan)
     creates, updates = (sum(row["operation"] == operation for row in planned) for operation in (CREATE, UPDATE))

@@ -16,15 +16,15 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy import RowMapping
 from starlette.background import BackgroundTask
 
-from ecw.crm.journal import DECISION, PULL, PUSH
+from ecw.crm.db.enums import Direction
 from ecw.mapping.definition.crosswalks import for_spreadsheets
 from ecw.reports import journal
 from ecw.reports.journal import CSV_ROWS, JournalFilter, Position, RunLine
 from ecw.resources import RESOURCES
 from ecw.ui.access import READ, Everywhere, Here
 from ecw.ui.api.practices import names_of
-from ecw.ui.api.query import Cursor, Limit, RecordId, RunId, Word, known_resource, moment
 from ecw.ui.page import crm
+from ecw.ui.query import Cursor, Limit, RecordId, RunId, Word, known_resource, moment
 
 router = APIRouter(prefix="/logs", dependencies=[READ])
 SPOOLED, PART = 2**20, 2**16  # bytes
@@ -131,7 +131,7 @@ def choices(here: Here, mine: Everywhere) -> Choices:
     with crm(here.crm) as connection:
         names = names_of(mine, mine.shown(connection, here.crm))
         outcomes, codes = journal.outcomes(connection, here.code), journal.codes(connection, here.code)
-    return Choices(here.code, names, [PULL, PUSH, DECISION], list(RESOURCES), outcomes, codes)
+    return Choices(here.code, names, list(Direction), list(RESOURCES), outcomes, codes)
 
 
 @router.get("/runs")

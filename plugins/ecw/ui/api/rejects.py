@@ -15,9 +15,9 @@ from ecw.reports import rejects
 from ecw.reports.rejects import Group, RejectFilter
 from ecw.ui.access import READ, REPLAY_DAG, Here, act
 from ecw.ui.api import cursor as cursors
-from ecw.ui.api.query import Resource, known_resource
 from ecw.ui.page import crm
 from ecw.ui.practice import crm_engine
+from ecw.ui.query import Resource, known_resource
 
 router = APIRouter(dependencies=[READ])
 WHOLE = "-"  # in place of a column's name: the reject is about the whole record
