@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
+from ecw.crm.db.enums import RejectStep
 from ecw.crm.state.quality_results import PASS, WARN, Finding, Judged, Usual
 from ecw.errors import QualityGateFailed
 from ecw.models import Batch, Run, passed_on
@@ -55,7 +56,7 @@ class Before:
         if earlier.entered != line["hash"] or rule.max_failed_ratio == 0:
             return False
         judged = (rule.name, _columns(rule), rule.on_fail, rule.max_failed_ratio) in self.rules
-        return judged and all(earlier.values.get(name) == line["row"].get(name) for name in rule.looks_at)
+        return judged and all(earlier.values.get(name) == line["row"].get(name) for name in rule.columns_read)
 
 
 @dataclass(slots=True)
@@ -193,7 +194,7 @@ def _judged(
 def _reject(line: Line, rule: Rule, source: str) -> Line:
     return {
         "ecw_id": line["ecw_id"],
-        "step": "check",
+        "step": RejectStep.CHECK,
         "rule": rule.name,
         "column": rule.column,
         "reason": reason(rule),

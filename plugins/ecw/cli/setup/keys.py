@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ecw.errors import ConfigurationError
-from ecw.fhir.auth import key_store
+from ecw.fhir.keys import key_store
 
 FOLDER = click.option(
     "--folder",
