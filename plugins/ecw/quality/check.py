@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
+from ecw.crm.db.enums import RejectStep
 from ecw.crm.state.quality_results import PASS, WARN, Finding, Judged, Usual
 from ecw.errors import QualityGateFailed
 from ecw.models import Batch, Run, passed_on
@@ -178,7 +179,7 @@ def _judged(
 def _reject(line: Line, rule: Rule, source: str) -> Line:
     return {
         "ecw_id": line["ecw_id"],
-        "step": "check",
+        "step": RejectStep.CHECK,
         "rule": rule.name,
         "column": rule.column,
         "reason": reason(rule),

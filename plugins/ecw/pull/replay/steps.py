@@ -13,7 +13,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ecw.models import Batch, Mode, PullRequest, Run, fetched_batch
+from ecw.models import Batch, Mode, PullRequest, Run, RunKind, fetched_batch
 
 if TYPE_CHECKING:
     from ecw.crm.load.quarantine import Chosen
@@ -39,7 +39,7 @@ def begin_by_form(
 
     practice = of_connection(ecw_conn_id)
     if begins_first(ti, dag_run):
-        archive_earlier_run(dag_run.run_id, "replay", practice.connection, practice.crm_connection)
+        archive_earlier_run(dag_run.run_id, RunKind.REPLAY, practice.connection, practice.crm_connection)
     return begin(
         PullRequest(
             run_id=dag_run.run_id,
