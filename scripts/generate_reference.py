@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import BaseModel
 from sqlalchemy import Column, Table, create_engine, event
 
 from ecw import errors
@@ -19,16 +20,24 @@ from ecw.alerts.settings import Settings
 from ecw.cli import COMMANDS
 from ecw.crm.db.migrations import VERSION_TABLE, migrate
 from ecw.crm.db.tables import metadata
+from ecw.fhir.connection import GROUP_SCOPE, READ_SCOPES, WRITE_SCOPES
 from ecw.identity.held import Held
 from ecw.mapping.definition.files import all_mappings
+from ecw.mapping.definition.mapping_file import ColumnEntry, FallbackEntry, GroupEntry, MappingFile, PolicyEntry
+from ecw.mapping.values.clean import CLEANERS
+from ecw.mapping.vocabulary import ON_CONFLICT, SYNC, TYPES, UNMAPPED, UPDATE
 from ecw.provider_info import get_provider_info
 from ecw.quality.catalogue import FILE, Scope, catalogue
 from ecw.reports.mappings import table_of
 from ecw.settings.base import described
 from ecw.settings.pull import Options
-from ecw.settings.push import Wanted
+from ecw.settings.push import PushOptions
 from ecw.vob.settings import VobSettings
 
+CONTENTS = {
+    **{"string": "a text", "texts": "a text, or a list of texts", "boolean": "true or false"},
+    **{"array": "a list", "object": "texts by name"},
+}
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 
@@ -43,10 +52,21 @@ def connection() -> str:
         if name not in standard["hidden-fields"]
     ]
     rows += [(field["label"], field["description"]) for field in form["conn-fields"].values()]
+    scopes = [
+        ("the pull", " ".join(f"`{scope}`" for scope in READ_SCOPES)),
+        ("the push, besides those of the pull", " ".join(f"`{scope}`" for scope in WRITE_SCOPES)),
+        ("the strategy `bulk`, besides those of the pull", f"`{GROUP_SCOPE}`"),
+    ]
+    note = (
+        "Register the app in eCW's developer portal with the scopes of what you use, spelled exactly like this: eCW "
+        "refuses every token if one of the requested scopes is missing. The fields *Scopes to …* replace them."
+    )
     return page(
         "The connection",
         "For everybody who fills in a connection of type eClinicalWorks.",
         table(("field", "content"), rows),
+        f"## The scopes to grant\n\n{note}",
+        table(("for", "scopes"), scopes),
     )
 
 
@@ -55,7 +75,7 @@ def options() -> str:
     parts = []
     for name, model, note in (
         ("pull", Options, "The Trigger form of `ecw_pull` overrides these for one run."),
-        ("push", Wanted, "The Trigger form of `ecw_push_patients` may only tighten these for one run."),
+        ("push", PushOptions, "The Trigger form of `ecw_push_patients` may only tighten these for one run."),
         ("vob", VobSettings, ""),
     ):
         parts.append(f"## The extra field `{name}`\n\n{note}".rstrip())
@@ -152,8 +172,9 @@ def error_tree() -> str:
     """Return the page of the error classes."""
     tree = (errors.__doc__ or "").split("\n\n")[1]
     intro = (
-        "Airflow retries a task that ends with a class below `RetryableError`; a class below `FatalError` fails it at "
-        "once. A message ends with the next step, and never holds a patient's data."
+        "Airflow retries a task that ends with a class below `RetryableError`. A class below `FatalError` fails it at "
+        "once, except `ExportExpired`: the next try starts a new export. A message ends with the next step, and never "
+        "holds a patient's data."
     )
     return page("Errors", "For everybody who reads the log of a failed task.", intro, f"```\n{tree}\n```")
 
@@ -188,19 +209,61 @@ def quality_suite() -> str:
     return page("Quality suites", "For everybody who writes a quality rule.", *parts)
 
 
+def mapping_file() -> str:
+    """Return the page of the keys and values of a mapping file and of the crosswalks' policies."""
+    parts = [
+        "One file per resource, `include/mappings/<resource>.yaml`, defines which FHIR element becomes which column. "
+        "`include/mappings/README.md` explains paths and crosswalks; [add a column](../how-to/add-a-column.md) has the "
+        "steps. `ecw mapping check` reports every mistake with its line."
+    ]
+    for title, model in (
+        ("The file", MappingFile),
+        ("A group of `select`", GroupEntry),
+        ("A column", ColumnEntry),
+        ("The `fallback` of a column", FallbackEntry),
+        ("A crosswalk in `crosswalks/policies.yaml`", PolicyEntry),
+    ):
+        parts += [f"## {title}", table(("key", "content", "default", "meaning"), list(mapping_keys(model)))]
+    cleaners = {name: (cleaner.__doc__ or "").splitlines()[0] for name, cleaner in CLEANERS.items()}
+    for key, words in (
+        *(("type", TYPES), ("sync", SYNC), ("on_conflict", ON_CONFLICT), ("update", UPDATE)),
+        *(("clean", cleaners), ("unmapped", UNMAPPED)),
+    ):
+        parts += [
+            f"## The values of `{key}`",
+            table(("value", "meaning"), [(f"`{w}`", text) for w, text in words.items()]),
+        ]
+    return page("Mapping files", "For everybody who looks up a key or a value of a mapping file.", *parts)
+
+
+def mapping_keys(model: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:
+    """Yield name, content, default and meaning of a model's keys; a key without a default may be required."""
+    schema = model.model_json_schema()
+    for name, key in schema["properties"].items():
+        kind = next((each["type"] for each in (key, *key.get("anyOf", ())) if each.get("type", "null") != "null"), "")
+        if kind == "array" and key["items"].get("type") == "string":
+            kind = "texts"
+        default = f"`{json.dumps(key['default'])}`" if key.get("default") not in (None, "", [], {}) else ""
+        yield (
+            f"`{name}`",
+            CONTENTS[kind or "object"] if kind or "anyOf" not in key else "keys",
+            "required" if name in schema["required"] else default,
+            key["description"],
+        )
+
+
 def held_patients() -> str:
     """Return the page of the reasons why a patient is held."""
     intro = (
         "The push holds a patient when eCW may have it already, or when a linked row or chart may now be another "
-        "person's. How to decide: [held patients](../how-to/held-patients.md). `…` stands for what agrees or differs."
+        "person's. How to decide: [held patients](../how-to/held-patients.md). `…` stands for what agrees or differs. "
+        "Below each group of reasons is what resolves them."
     )
-    rows = [(reason.replace("{}", "…"), reason.resolution) for reason in Held]
-    return page(
-        "Why a patient is held",
-        "For the person who reads why a patient is held.",
-        intro,
-        table(("reason", "what resolves it"), rows),
-    )
+    reasons: dict[str, list[str]] = {}
+    for reason in Held:
+        reasons.setdefault(reason.resolution, []).append(f"- {reason.replace('{}', '…')}")
+    parts = ["\n".join(lines) + f"\n\n**What resolves it**: {resolution}" for resolution, lines in reasons.items()]
+    return page("Why a patient is held", "For the person who reads why a patient is held.", intro, *parts)
 
 
 PAGES: dict[str, Callable[[], str]] = {
@@ -212,6 +275,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "dags.md": dags,
     "quality-suite.md": quality_suite,
     "held-patients.md": held_patients,
+    "mapping-file.md": mapping_file,
 }
 
 

@@ -1,4 +1,4 @@
-"""A shorter form or another spelling of a sent value is no edit; another value is one."""
+"""A shorter form or another spelling of a sent value is not an edit; another value is one."""
 
 from __future__ import annotations
 

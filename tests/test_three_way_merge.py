@@ -164,7 +164,7 @@ def test_without_a_merge_base_the_gaps_of_both_sides_are_filled() -> None:
     assert (merged.to_emr, merged.to_crm, merged.held) == ({"x": "a"}, {"y": "b"}, ["z"])
 
 
-def test_a_sent_value_that_ecw_shows_is_no_change_of_ecw() -> None:
+def test_a_sent_value_that_ecw_shows_does_not_count_as_changed() -> None:
     rules = {"city": Rule()}
     merged = merge(rules, MergeBase.on({"city": "Topeka"}), {"city": "Lawrence"}, {"city": "Topeka"})
     agreed = merged.unseen(MergeBase.on({"city": "Topeka"}))

@@ -1,15 +1,23 @@
-"""Keeps a CRM and eClinicalWorks (eCW) in step.  Folders are steps of the flow; each line imports only from lower ones:
+"""Keeps a CRM and eClinicalWorks (eCW) in step.  Folders are steps of the flow; each imports only from those after it:
 
-dags                                  the DAG files
-operators, vob, reports, cli, ui      for Airflow, terminals and pages
-pull, push                            eCW -> CRM: plan, extract, map, check, load; CRM -> eCW: plan, rules, patient
-practice, hooks, alerts               one practice's client and mappings; the connection; notifications
-crm/{db,state,load}                   the CRM's database: tables, bookkeeping, the load (it knows no FHIR)
-fhir, mapping, staging, quality       eCW's API; resource <-> row; batches between steps; Great Expectations
-identity                              do two records describe the same person? names, persons, comparison
-three_way_merge, settings, models     the merge of pull and push; options; the types that steps pass to each other
-errors, resources                     the error classes; the synchronised resources and their directions
+ecw_plugin, provider_info           what Airflow reads at its start: the pages, the type of connection
+operators, cli, ui                  for DAG files; the command `ecw`; the pages in Airflow
+vob, reports                        verification of benefits; queries for pages and commands
+push                                CRM -> eCW: plan, rules, patient
+pull                                eCW -> CRM: plan, extract, map, check, load
+practice, hooks                     one practice's client and mappings; the connection
+quality, alerts                     Great Expectations; notifications
+fhir, staging                       eCW's API; batches between steps
+crm.load, crm.state                 the load into the CRM (it knows no FHIR); the bookkeeping of runs and records
+crm.journal, crm.db                 what happened to which record; the CRM's tables
+three_way_merge                     the merge of pull and push
+mapping, settings                   resource <-> row; options
+retry_policy, project_files         which errors Airflow retries; the files that users edit
+printable, spelling, identity       control characters; is it the same value, the same person?
+models, resources, errors           what steps pass to each other; the synchronised resources; the error classes
 
-For DAG authors: ecw.operators, ecw.hooks.ecw.EcwHook, ecw.{pull,push,vob}.steps, ecw.alerts.monitor and
-ecw.retry_policy.RETRY_POLICY.  Everything else may change.
+Public, because DAG files import them: ecw.operators.{approval, assets, defaults, form, pull, pull_params, push,
+push_params, replay_params}, ecw.{pull, pull.replay, push, vob}.steps, ecw.reports.metrics, ecw.resources and
+ecw.settings.{practice, practices, schedule}; for DAG files of your own also ecw.hooks.ecw, ecw.alerts.monitor and
+ecw.retry_policy.  Everything else may change.
 """

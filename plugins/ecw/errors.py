@@ -14,14 +14,14 @@ EcwError
 │   ├── StagingUnavailable        the disk or the object store of the staging area is full, or failed
 │   ├── DatabaseUnavailable       the CRM's database does not answer, is busy, or aborted the transaction
 │   └── InternalError             an unexpected error; its text is withheld, because it may quote a record
-└── FatalError                    the same call would fail again; Airflow fails the task at once
+└── FatalError                    the same call would fail again; Airflow fails the task at once (but see ExportExpired)
     ├── ConfigurationError        a connection field, a key, a URL, a setting
     │   └── KeyNotPublished       the published key set and the private key disagree
     ├── AuthenticationError       the token endpoint refused the app
     ├── AccessDenied              401 after renewal, 403: the token does not allow this
     ├── BadRequest                400: eCW refuses the parameters or the record
     ├── RecordNotFound            404, 410
-    │   └── ExportExpired         eCW no longer has the export
+    │   └── ExportExpired         eCW no longer has the export; Airflow retries the task, which starts a new one
     ├── InvalidResponse           the answer is incomplete: pages in a loop, an ignored filter, a foreign link
     │   ├── WrongRecord           a read by id returned another record
     │   └── UnreadableRecord      a required record is broken JSON, too big or nested too deep
@@ -149,7 +149,7 @@ class RecordNotFound(FatalError):
 
 
 class ExportExpired(RecordNotFound):
-    """eCW does not know the export: expired, cancelled, or never started."""
+    """eCW does not know the export: expired, cancelled, or never started.  The next try starts a new one."""
 
 
 class InvalidResponse(FatalError):

@@ -22,6 +22,23 @@ class Mode(StrEnum):
     REPLAY = "replay"  # rejected records, from the staging area; only for a replay
 
 
+class RunType(StrEnum):
+    """How a run was started. Airflow's DagRunType has the same words; `ecw` commands are manual."""
+
+    SCHEDULED = "scheduled"
+    MANUAL = "manual"
+    BACKFILL = "backfill"
+    ASSET_TRIGGERED = "asset_triggered"  # a push that the watcher starts
+
+
+class RunKind(StrEnum):
+    """The kind of a run; each kind is a DAG of its own."""
+
+    PULL = "pull"
+    REPLAY = "replay"
+    PUSH = "push"
+
+
 class Run(TypedDict):
     """One DAG run (or one `ecw` command), for its steps.
 
@@ -32,7 +49,7 @@ class Run(TypedDict):
     practice: str
     base_url: str  # server and practice code, from the connection when the run began
     run_id: str
-    run_type: str  # Airflow's: scheduled, manual, backfill, asset_triggered
+    run_type: str  # a RunType, as text
     mode: str  # a Mode, as text
     window_start: str | None
     window_end: str
@@ -51,7 +68,7 @@ class PullRequest:
     """
 
     run_id: str
-    run_type: str  # Airflow's: scheduled, manual, backfill, asset_triggered
+    run_type: str  # a RunType, as text
     window_start: str | None
     window_end: str
     ecw_conn_id: str = "ecw_default"
@@ -64,11 +81,11 @@ class PullRequest:
 class PushRequest:
     """The input of `ecw.push.steps.begin`: run id and type, connections, form.
 
-    `options` are the form's, as an object or as JSON: ecw.settings.push.Wanted.
+    `options` are the form's, as an object or as JSON: ecw.settings.push.PushOptions.
     """
 
     run_id: str
-    run_type: str = "manual"  # Airflow's: manual, asset_triggered
+    run_type: str = RunType.MANUAL
     ecw_conn_id: str = "ecw_default"
     crm_conn_id: str = "crm_default"
     options: Mapping[str, Any] | str | None = None
@@ -145,14 +162,14 @@ class Push(TypedDict):
     practice: str
     base_url: str  # as in Run
     run_id: str
-    run_type: str  # Airflow's: manual, asset_triggered
+    run_type: str  # a RunType, as text
     ecw_conn_id: str
     crm_conn_id: str
     creates: int
     updates: int
     not_sent: dict[str, int]
     needs_approval: bool
-    options: dict[str, Any]  # ecw.settings.push.Wanted, without `patients`
+    options: dict[str, Any]  # ecw.settings.push.PushOptions, without `patients`
     named: bool  # a person named the patients
     server: NotRequired[KeptCapability]  # if there is a patient to push
 

@@ -8,8 +8,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from enum import StrEnum
 
 from ecw.errors import ConfigurationError
+
+
+class StrategyName(StrEnum):
+    """The name of a strategy of extraction; ecw.pull.extract.strategies has the strategies."""
+
+    LAST_UPDATED = "last_updated"
+    LIST = "list"
+    NAME_SWEEP = "name_sweep"
+    PER_PATIENT = "per_patient"
+    SCHEDULE = "schedule"
+    BULK = "bulk"
+    BY_ID = "by_id"
+    OF_SCHEDULE = "of_schedule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,22 +32,40 @@ class Resource:
 
     name: str  # used in tasks, tables, files and pages
     fhir_type: str
-    strategies: tuple[str, ...]  # the possible strategies, the best first
+    strategies: tuple[StrategyName, ...]  # the possible strategies, the best first
     needs: tuple[str, ...] = ()
 
 
 RESOURCES = {
     resource.name: resource
     for resource in (
-        Resource("practitioner", "Practitioner", ("last_updated", "list", "name_sweep", "bulk")),
-        Resource("location", "Location", ("last_updated", "list", "name_sweep", "bulk")),
-        Resource("patient", "Patient", ("last_updated", "name_sweep", "bulk"), needs=("practitioner", "location")),
-        Resource("insurance", "Coverage", ("last_updated", "per_patient", "bulk"), needs=("patient",)),
+        Resource(
+            "practitioner",
+            "Practitioner",
+            (StrategyName.LAST_UPDATED, StrategyName.LIST, StrategyName.NAME_SWEEP, StrategyName.BULK),
+        ),
+        Resource(
+            "location",
+            "Location",
+            (StrategyName.LAST_UPDATED, StrategyName.LIST, StrategyName.NAME_SWEEP, StrategyName.BULK),
+        ),
+        Resource(
+            "patient",
+            "Patient",
+            (StrategyName.LAST_UPDATED, StrategyName.NAME_SWEEP, StrategyName.BULK),
+            needs=("practitioner", "location"),
+        ),
+        Resource(
+            "insurance",
+            "Coverage",
+            (StrategyName.LAST_UPDATED, StrategyName.PER_PATIENT, StrategyName.BULK),
+            needs=("patient",),
+        ),
         # Practitioner also directly: a run without patients needs it, too, because `schedule` searches by practitioner.
         Resource(
             "encounter",
             "Encounter",
-            ("last_updated", "schedule", "per_patient", "bulk"),
+            (StrategyName.LAST_UPDATED, StrategyName.SCHEDULE, StrategyName.PER_PATIENT, StrategyName.BULK),
             needs=("practitioner", "patient"),
         ),
     )

@@ -1,4 +1,7 @@
-"""The errors that Airflow retries: the tree of ecw.errors as an Airflow retry policy."""
+"""The errors that Airflow retries: the tree of ecw.errors as an Airflow retry policy.
+
+The same call would fail again for an expired export, but the next try of the task starts a new one.
+"""
 
 from __future__ import annotations
 

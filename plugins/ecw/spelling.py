@@ -56,7 +56,7 @@ _NAMES = {*_STATES.items(), ("us", "unitedstates"), ("usa", "unitedstates"), ("u
 def is_respelled(sent: str, shown: str) -> bool:
     """Return True if `shown` may be how a system stores `sent`: another spelling of it, or its beginning.
 
-    An empty text is no spelling of anything.
+    An empty text is never another spelling.
     """
     shown = html.unescape(shown)
     if not fold(shown):

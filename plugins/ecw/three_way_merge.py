@@ -6,8 +6,8 @@ direction stay different from the merge base, so that the next merge of either d
 The merge base has values for each side: a value that eCW spells differently from the CRM, such as a phone number, is
 agreed although the two values differ.  A side has changed if it differs from its own agreed value.
 
-The merge base also keeps what was sent to eCW and not yet read back.  If eCW then shows the sent value, that is no
-change of eCW.  If eCW still shows its old value, eCW did not take the sent value, or the clinic reverted it; then a
+The merge base also keeps what was sent to eCW and not yet read back.  If eCW then shows the sent value, eCW has
+not changed.  If eCW still shows its old value, eCW did not take the sent value, or the clinic reverted it; then a
 further edit of the CRM is a conflict.  An empty value and a value that was never agreed are equal.
 
 Values that differ only in spelling (case, accents, blanks, apostrophes: see ecw.identity.text) are equal: no change, no

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from ecw.crm.db.engine import engine_from_url, reading
 from ecw.errors import ConfigurationError
+from ecw.models import PushRequest
 from ecw.push import steps as push_steps
 from ecw.resources import RESOURCES
 from ecw.vob import steps as vob_steps
@@ -54,7 +55,7 @@ def test_pull_push_and_benefits_work_with_the_documented_grants(
     engine = engine_from_url(granted)
     with engine.begin() as connection:
         connection.execute(text("UPDATE patient SET city = 'Topeka' WHERE id = (SELECT min(id) FROM patient)"))
-    push = push_steps.begin("manual__1", "manual", ecw_conn_id="ecw_test", crm_conn_id="crm_test", options={})
+    push = push_steps.begin(PushRequest("manual__1", ecw_conn_id="ecw_test", crm_conn_id="crm_test"))
     push_steps.send(push, None)
     push_steps.confirm(push)
     assert push_steps.summary(push)["counts"]["updated"] == 1

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from ecw.errors import ConfigurationError, RecordNotFound, SnapshotPending
-from ecw.pull import inline_run, steps
-from ecw.pull.plan import plan
+from ecw.pull import inline_run, run_plan, steps
 from ecw.resources import RESOURCES
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.keys import Keys
@@ -41,7 +40,7 @@ def test_a_form_takes_ids_of_both_sides_and_refuses_mr_numbers_with_their_lines(
         inline_run.pull(form(pull, mode="patients", patients=[patient["id"]]))
         [row] = pull.rows("SELECT crm_id FROM ecw_link WHERE resource = 'patient'")
         run = form(pull, mode="patients", patients=[row["crm_id"]])
-        assert plan.of(run)["options"]["ids"] == {"patient": [patient["id"]]}
+        assert run_plan.of(run)["options"]["ids"] == {"patient": [patient["id"]]}
 
     with pytest.raises(ConfigurationError, match=r"1 of 2 are MR numbers \(line 2\).*`ecw find`") as refused:
         form(pull, mode="patients", patients=[patient["id"], mr_number_of(patient)])
@@ -78,7 +77,7 @@ def test_an_mr_number_that_the_crm_has_needs_no_search_in_ecw(numbered: Pulling,
 
     run = form(pull, mode="patients", patients=[mr_number_of(patient), patient["id"]])
 
-    assert plan.of(run)["options"]["ids"] == {"patient": [patient["id"]]}
+    assert run_plan.of(run)["options"]["ids"] == {"patient": [patient["id"]]}
     assert sandbox.served("search", "Patient") == searches
 
 
@@ -205,7 +204,7 @@ def test_a_dry_run_reports_its_counts_and_writes_no_rows(pull: Pulling, caplog: 
     assert (row["state"], row["fetched"], row["inserted"]) == ("dry run", 30, 30)
     assert row["next"] == "a dry run, nothing was written: trigger it again without dry run to load."
     assert ", dry run." in caplog.text
-    assert plan.of(pull.begin())["resources"]["practitioner"]["start"] is None, (
+    assert run_plan.of(pull.begin())["resources"]["practitioner"]["start"] is None, (
         "the next run begins where it would have"
     )
 
@@ -218,10 +217,10 @@ def test_a_backfill_fetches_resources_without_date_searches_once(pull: Pulling, 
     pull.resource(first, "practitioner")
     second = pull.begin("backfill")
 
-    assert list(plan.of(first)["resources"]) == list(RESOURCES)
-    assert list(plan.of(second)["resources"]) == ["encounter"]
-    assert plan.of(second)["resources"]["encounter"]["start"] == second["window_start"]
-    assert plan.of(first)["resources"]["insurance"]["start"] is None, "the insurance of every patient, once"
+    assert list(run_plan.of(first)["resources"]) == list(RESOURCES)
+    assert list(run_plan.of(second)["resources"]) == ["encounter"]
+    assert run_plan.of(second)["resources"]["encounter"]["start"] == second["window_start"]
+    assert run_plan.of(first)["resources"]["insurance"]["start"] is None, "the insurance of every patient, once"
     for name in ("location", "patient", "insurance", "encounter"):
         pull.resource(first, name)
     pull.resource(second, "encounter")
@@ -236,4 +235,4 @@ def test_a_backfill_fetches_resources_without_date_searches_once(pull: Pulling, 
 def test_a_dry_run_of_a_backfill_claims_nothing(pull: Pulling) -> None:
     pull.begin("backfill", options={"dry_run": True})
 
-    assert list(plan.of(pull.begin("backfill"))["resources"]) == list(RESOURCES)
+    assert list(run_plan.of(pull.begin("backfill"))["resources"]) == list(RESOURCES)

@@ -13,8 +13,7 @@ from airflow.utils.types import DagRunType
 
 from ecw.errors import EcwError, SnapshotPending
 from ecw.operators.pull import BeginOperator
-from ecw.pull import steps
-from ecw.pull.plan import plan
+from ecw.pull import run_plan, steps
 from ecw.resources import RESOURCES
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
@@ -41,8 +40,8 @@ def test_the_next_run_fetches_the_resources_that_a_stopped_run_did_not(pull: Pul
 
     second = pull.begin("backfill")
 
-    assert plan.of(second)["covered"] == {"practitioner": first["run_id"]}
-    for name in plan.of(second)["resources"]:
+    assert run_plan.of(second)["covered"] == {"practitioner": first["run_id"]}
+    for name in run_plan.of(second)["resources"]:
         pull.resource(second, name)
     assert is_complete(pull, sandbox)
     assert pull.rows("SELECT * FROM ecw_cursor") == []
@@ -58,7 +57,7 @@ def test_a_stopped_run_that_is_cleared_fetches_what_no_other_run_has_claimed(
     pull.run_count = 0
     again = pull.begin("backfill", run_id=first["run_id"])
 
-    assert plan.of(again)["covered"] == dict.fromkeys(("location", "patient", "insurance"), third["run_id"])
+    assert run_plan.of(again)["covered"] == dict.fromkeys(("location", "patient", "insurance"), third["run_id"])
     for run, names in ((again, ["practitioner", "encounter"]), (third, ["patient", "insurance", "encounter"])):
         for name in names:
             pull.resource(run, name)
@@ -78,7 +77,7 @@ def test_a_second_backfill_in_the_mode_full_maps_all_records_again(pull: Pulling
 
     assert pull.resource(second, "location")["fetched"] == 12
     assert pull.batches["location"][1]["count"] == 12, "unchanged records are mapped too"
-    assert plan.of(third)["covered"] == {"location": second["run_id"]}
+    assert run_plan.of(third)["covered"] == {"location": second["run_id"]}
 
 
 def states_of(run: Any) -> dict[str, tuple[str, str]]:
@@ -112,7 +111,7 @@ def test_a_claim_that_moved_to_another_run_is_not_a_failure_of_the_waiting_run(
     pull.run_count = 1
     second = pull.begin("backfill", run_id="b", options=form)
 
-    assert "location" in plan.of(third)["resources"]
+    assert "location" in run_plan.of(third)["resources"]
     assert states_of(second)["location"] == ("once a backfill", "")
 
 

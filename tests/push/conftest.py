@@ -17,9 +17,9 @@ from ecw.fhir.client import EcwClient
 from ecw.fhir.connection import EcwSettings
 from ecw.fhir.retry import Circuit, Retrier, RetryPolicy
 from ecw.mapping.definition.files import load_mapping
-from ecw.models import Push
+from ecw.models import Push, PushRequest
 from ecw.push import steps
-from ecw.push.context import Options, Pushing, PushRun
+from ecw.push.context import Pushing, PushRun, SendOptions
 from tests.fixtures.keys import Keys
 from tests.fixtures.pulling import WITHOUT_WAITING
 from tests.fixtures.pulling import connect as connect_airflow
@@ -117,7 +117,7 @@ def pushing(crm_engine: Engine, sandbox: Any, connect: Any) -> Callable[..., Pus
     def make(
         run_id: str = "r1", allowed: Callable[[], bool] = lambda: True, timeout: float | None = 10, **options: Any
     ) -> Pushing:
-        settings = Options(**{"unknown_outcome_wait_seconds": 0.0} | options)
+        settings = SendOptions(**{"unknown_outcome_wait_seconds": 0.0} | options)
         return Pushing(crm_engine, connect(sandbox, timeout), mapping, PushRun(run_id, settings, allowed))
 
     return make
@@ -133,7 +133,7 @@ class Runs:
     def begin(self, run_type: str = "manual", **options: Any) -> Push:
         self.count += 1
         run_id = f"{run_type}__{self.count}"
-        return steps.begin(run_id, run_type, ecw_conn_id="ecw_test", crm_conn_id="crm_test", options=options)
+        return steps.begin(PushRequest(run_id, run_type, "ecw_test", "crm_test", options))
 
     def finish(self, push: Push, approval: Any = None) -> dict[str, Any]:
         steps.send(push, approval)

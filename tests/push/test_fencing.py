@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, insert, update
 
+from ecw.crm.db.enums import JournalOutcome
 from ecw.crm.db.tables import ecw_claim, ecw_intent, ecw_link
 from ecw.crm.load.load import one_at_a_time
 from ecw.errors import CrmSchemaError
@@ -17,7 +18,6 @@ from ecw.push import intents, steps
 from ecw.push.patient.push import push_patient
 from ecw.push.patient.readback import confirm
 from ecw.push.plan.outbox import outbox
-from ecw.push.rules.outcome import Kind
 from tests.fixtures.crm import on_postgresql
 from tests.push.patient.test_push import INITIAL_PATIENTS, create_patient, ecw_record, edit_in_ecw
 
@@ -275,7 +275,7 @@ def test_a_version_conflict_in_every_attempt_leaves_the_patient_due(sandbox: Any
     run, edits = pushing("r2"), iter(range(100))
     before_request(run.client, lambda: edit_in_ecw(sandbox, ecw_id, contact=[{"id": str(next(edits))}]), times=100)
     pushed = push_patient(run, crm_id)
-    assert (pushed.status, pushed.outcome.kind, pushed.outcome.http) == ("later", Kind.LATER, 409)
+    assert (pushed.status, pushed.outcome.kind, pushed.outcome.http) == ("later", JournalOutcome.LATER, 409)
     assert list(outbox(pushing())) == [crm_id]
     assert push_patient(pushing("r3"), crm_id).status == "updated"
 

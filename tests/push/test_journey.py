@@ -15,6 +15,7 @@ from sqlalchemy import update
 from ecw.crm.db.tables import ecw_claim
 from ecw.crm.state.conflicts import text
 from ecw.errors import AccessDenied, ConfigurationError, RetryableError
+from ecw.models import PushRequest, RunType
 from ecw.push import intents, steps
 from ecw.push.patient.push import push_patient
 from ecw.push.patient.readback import confirm
@@ -164,7 +165,8 @@ class Journey:
     def switch_practice(self) -> None:
         """Begin a run and let its steps fail with the connection of another practice; then send it with its own."""
         self.switched_practices += 1
-        push = steps.begin(f"switch__{self.switched_practices}", "manual", "ecw_test", "crm_test", options={"limit": 3})
+        run_id = f"switch__{self.switched_practices}"
+        push = steps.begin(PushRequest(run_id, RunType.MANUAL, "ecw_test", "crm_test", options={"limit": 3}))
         self.use_other_practice(True)
         for step in (steps.send, steps.confirm):
             with pytest.raises(ConfigurationError):

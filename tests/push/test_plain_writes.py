@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from ecw.crm.db.enums import JournalOutcome
 from ecw.errors import BadRequest
 from ecw.fhir.responses import places_of
 from ecw.push.patient.push import push_patient
-from ecw.push.rules.outcome import Kind, raised, understand
+from ecw.push.rules.outcome import raised, understand
 from tests.fixtures.crm import on_sqlite
 
 US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient"
@@ -54,9 +55,9 @@ def test_a_create_whose_condition_several_patients_meet_is_held(plain: Any, crm:
     assert push_patient(pushing(), crm_id).status == "held"
 
 
-@pytest.mark.parametrize(("sent_id", "kind"), [("p1", Kind.LATER), (None, Kind.LINK)])
+@pytest.mark.parametrize(("sent_id", "kind"), [("p1", JournalOutcome.LATER), (None, JournalOutcome.LINK)])
 def test_the_entry_status_412_means_later_for_an_update_and_a_match_for_a_create(
-    sent_id: str | None, kind: Kind
+    sent_id: str | None, kind: JournalOutcome
 ) -> None:
     body = {"resourceType": "Bundle", "entry": [{"response": {"status": "412 Precondition Failed"}}]}
 
@@ -79,7 +80,7 @@ def test_the_message_of_a_refusal_names_the_element_and_quotes_no_text_of_the_se
     assert pushed.status == "refused"
     [row] = [row for row in crm.all("ecw_journal") if row["http_status"] == 422]
     assert place in row["message"]
-    assert row["outcome"] == Kind.FIX_DATA
+    assert row["outcome"] == JournalOutcome.FIX_DATA
     assert "Kowalczyk" not in str(crm.all("ecw_journal"))
 
 
@@ -112,7 +113,7 @@ def test_the_element_is_named_wherever_the_refusal_is() -> None:
         understand(outcome),
         raised(BadRequest("POST x: refused (HTTP 422, invariant), at Patient.gender.", next_step="fix it.")),
     ):
-        assert found.kind is Kind.FIX_DATA
+        assert found.kind is JournalOutcome.FIX_DATA
         assert found.places == ("Patient.gender",)
         assert "at Patient.gender" in found.message
         assert SECRET not in found.message + found.next_step

@@ -62,7 +62,7 @@ def test_a_suite_is_read(tmp_path: Path) -> None:
         reason="everybody has a name",
         line=5,
     )
-    assert first.looks_at == ("name", "ecw_id")
+    assert first.columns_read == ("name", "ecw_id")
     assert (between.kwargs["min_value"], between.max_failed_ratio, between.line) == ("1900-01-01", 0.0, 13)
     assert (regex.max_failed_ratio, regex.reason) == (None, "")
     assert suite.days == {"today": date(2026, 11, 22), "tomorrow": date(2026, 11, 23)}

@@ -241,7 +241,7 @@ def test_pages_show_the_own_practice_and_its_dags(north: Client) -> None:
     assert north.get("/api/practices").json() == {"practice": "NORTH1", "practices": ["NORTH1"], "ran": True}
 
 
-def test_the_right_to_read_a_practice_is_no_right_to_act(
+def test_the_right_to_read_a_practice_does_not_include_the_right_to_act(
     clinics: Engine, fab: Users, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = client_of(fab.with_rights(of_dag("ecw_pull__north")), monkeypatch)

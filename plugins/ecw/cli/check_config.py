@@ -108,7 +108,7 @@ def _connection(report: Checked, practice: Practice) -> None:
         EcwSettings.from_connection(connection)
     readers: dict[str, Callable[[Any], object]] = {
         "pull": pull.Options.read,
-        "push": push.Wanted.read,
+        "push": push.PushOptions.read,
         "vob": VobSettings.read,
     }
     for name, read in readers.items() if extra is not None else ():
@@ -154,7 +154,7 @@ def _files(report: Checked) -> list[Mapping]:
 def _crm(report: Checked, practice: Practice, mappings: list[Mapping]) -> None:
     """Make the checks that `begin` makes before its first call, and compare rights and crosswalks with the database."""
     from ecw.crm.db.engine import open_crm, reading
-    from ecw.crm.db.schema.check import check_crm
+    from ecw.crm.db.schema_check import check_crm
     from ecw.mapping.validation.check import Checked as CheckedFiles
     from ecw.practice.mappings import PracticeMappings
     from ecw.practice.preflight import require_ready

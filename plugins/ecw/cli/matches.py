@@ -11,6 +11,7 @@ import click
 
 from ecw.cli import JSON, print_json, print_rows
 from ecw.cli.options import CRM, ECW
+from ecw.models import RunType
 from ecw.printable import as_table
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def show(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
     with side(conn_id, crm_conn_id) as crm:
         crm_id = review.spelled(crm, crm_id)
         candidates = review.held(crm, crm_id).candidates
-        sides = review.sides(crm, client_for(connections.get(conn_id), "manual", crm.engine), crm_id, candidates)
+        sides = review.sides(crm, client_for(connections.get(conn_id), RunType.MANUAL, crm.engine), crm_id, candidates)
     rows = [("", "CRM", *sides.ecw_ids)]
     for column in sides.columns:
         values = (column.crm, *(column.emr[ecw_id] for ecw_id in sides.ecw_ids))
@@ -107,7 +108,9 @@ def same(crm_id: str, as_json: bool, conn_id: str, crm_conn_id: str) -> None:
     from ecw.settings import connections
 
     with side(conn_id, crm_conn_id) as crm:
-        review.same_person(crm, client_for(connections.get(conn_id), "manual", crm.engine), crm_id, getpass.getuser())
+        review.same_person(
+            crm, client_for(connections.get(conn_id), RunType.MANUAL, crm.engine), crm_id, getpass.getuser()
+        )
     if as_json:
         print_json({"crm_id": crm_id, "choice": "same"})
         return

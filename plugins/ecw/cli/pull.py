@@ -12,6 +12,7 @@ import click
 
 from ecw.cli import JSON, logs_to_stderr, print_json, run_id
 from ecw.cli.options import CRM, ECW
+from ecw.models import RunType
 from ecw.resources import RESOURCES
 from ecw.settings.pull import CHANGES, FULL, PATIENTS, SCHEDULE
 
@@ -51,7 +52,7 @@ def command(staging: str | None, as_json: bool, conn_id: str, crm_conn_id: str, 
     now = datetime.now(UTC)
     connections = {"ecw_conn_id": conn_id, "crm_conn_id": crm_conn_id}
     request = PullRequest(
-        run_id(now), "manual", None, now.isoformat(), **connections, staging=staging, options=_options(**form)
+        run_id(now), RunType.MANUAL, None, now.isoformat(), **connections, staging=staging, options=_options(**form)
     )
     run = steps.begin(request)
     try:

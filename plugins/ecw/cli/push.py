@@ -11,6 +11,7 @@ import click
 from ecw.cli import JSON, logs_to_stderr, print_json, run_id
 from ecw.cli.matches import side
 from ecw.cli.options import CRM, ECW
+from ecw.models import PushRequest, RunType
 
 if TYPE_CHECKING:
     from ecw.models import Push
@@ -45,7 +46,7 @@ def command(patients: tuple[str, ...], as_json: bool, yes: bool, conn_id: str, c
         with side(conn_id, crm_conn_id) as crm:
             patients = tuple(f"crm:{crm_id}" for crm_id in crm_ids(crm, patients, numbers=True))
     options = form | {"patients": list(patients)}
-    push = steps.begin(run_id(datetime.now(UTC)), "manual", conn_id, crm_conn_id, options)
+    push = steps.begin(PushRequest(run_id(datetime.now(UTC)), RunType.MANUAL, conn_id, crm_conn_id, options))
     by = terminal_user()
     approved = not push["needs_approval"] or (
         _may_approve(push) and (yes or _confirmed(push["creates"], push["updates"]))

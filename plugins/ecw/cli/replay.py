@@ -8,6 +8,7 @@ import click
 
 from ecw.cli import JSON, print_json, run_id
 from ecw.cli.options import CRM, ECW
+from ecw.models import RunType
 from ecw.resources import RESOURCES
 
 
@@ -33,7 +34,9 @@ def command(
 
     form = chosen | {"resources": list(resources), "ids": list(ids)}
     now = datetime.now(UTC)
-    run = replay.begin(PullRequest(run_id(now), "manual", None, now.isoformat(), conn_id, crm_conn_id, options=form))
+    run = replay.begin(
+        PullRequest(run_id(now), RunType.MANUAL, None, now.isoformat(), conn_id, crm_conn_id, options=form)
+    )
     for resource in RESOURCES:
         if (collected := replay.collect(run, resource)) is not None:
             steps.load(steps.check(steps.map(collected)))

@@ -10,9 +10,9 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, insert
 
+from ecw.crm.db.enums import Direction, JournalOutcome
 from ecw.crm.db.tables import ecw_journal
 
-PUSH, PULL, DECISION = "push", "pull", "decision"
 LEARN = "learn"  # operation: eCW's spelling of pushed values becomes the merge base
 LEARNED = "eCW shows these shorter, or in another spelling; the CRM keeps its own"
 
@@ -41,13 +41,13 @@ def decided(connection: Connection, practice: str, resource: str, decision: Choi
             entry=str(uuid4()),
             at=datetime.now(UTC),
             run_id=decision.run_id,
-            direction=DECISION,
+            direction=Direction.DECISION,
             resource=resource,
             operation=decision.what,
             crm_id=decision.crm_id,
             ecw_id=decision.ecw_id,
             message=f"{decision.by}: {decision.before or 'nothing'} → {decision.after or 'nothing'}",
-            outcome="done",
+            outcome=JournalOutcome.DONE,
             fields=", ".join(sorted(decision.fields)) or None,
             decided_by=decision.by,
             before=decision.before,
@@ -69,9 +69,9 @@ class JournalEntry:
     practice: str
     resource: str
     run_id: str
-    direction: str
+    direction: Direction
     operation: str
-    outcome: str
+    outcome: JournalOutcome
     message: str
     next_step: str | None = None
     crm_id: str | None = None

@@ -76,7 +76,7 @@ class EcwSettings:
 
         Raises ConfigurationError naming the field and its correct content.
         """
-        from ecw.fhir.auth.private_key import (
+        from ecw.fhir.keys.private_key import (
             read_private_key,
         )  # imports cryptography; most commands need only the base URL
 

@@ -8,7 +8,7 @@
 
 Twins share birth date, family name, street and phone, and may share the first name; a father and a son may share name
 and street.  So a contradiction (a further given name, suffix, gender, account number, SSN, a mark of death) always
-prevents SAME, and a value that one side lacks is no agreement.
+prevents SAME, and a value that one side lacks does not agree.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def _is_slip(one: str, other: str) -> bool:
 
 
 def day_month_swapped(born: str) -> str | None:
-    """Return a birth date with day and month swapped, None if that is no other date."""
+    """Return a birth date with day and month swapped, None if that is the same date or none."""
     if len(born) != 10 or born[8:] > "12" or born[5:7] == born[8:]:
         return None
     return f"{born[:4]}-{born[8:]}-{born[5:7]}"

@@ -10,7 +10,7 @@ from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowSkipException
 
 from ecw.errors import ConcurrentRun, SnapshotPending
-from ecw.models import Batch, PullRequest, Run
+from ecw.models import Batch, PullRequest, Run, RunKind
 from ecw.pull import steps
 from ecw.pull.airflow_run import begins_first, require_not_marked
 from ecw.settings.practice import DEFAULT_CONNECTION
@@ -40,7 +40,7 @@ class BeginOperator(BaseOperator, SkipMixin):
         if begins_first(context["ti"], context["dag_run"]):
             practice = of_connection(self.ecw_conn_id)
             run_id = context["dag_run"].run_id
-            steps.archive_earlier_run(run_id, "pull", practice.connection, practice.crm_connection)
+            steps.archive_earlier_run(run_id, RunKind.PULL, practice.connection, practice.crm_connection)
         return self.go_on(context)
 
     def go_on(self, context: Context, event: Any = None) -> Run:

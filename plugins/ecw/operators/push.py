@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from ecw.models import Push
+from ecw.models import Push, PushRequest, RunKind
 from ecw.operators import lineage
 from ecw.pull.airflow_run import begins_first
 from ecw.pull.steps import archive_earlier_run
@@ -43,11 +43,13 @@ class BeginOperator(BaseOperator):
         dag_run = context["dag_run"]
         practice = of_connection(self.ecw_conn_id)
         if begins_first(context["ti"], dag_run):
-            archive_earlier_run(dag_run.run_id, "push", practice.connection, practice.crm_connection)
+            archive_earlier_run(dag_run.run_id, RunKind.PUSH, practice.connection, practice.crm_connection)
         return steps.begin(
-            dag_run.run_id,
-            dag_run.run_type.value,
-            practice.connection,
-            practice.crm_connection,
-            options=dict(context["params"]),
+            PushRequest(
+                run_id=dag_run.run_id,
+                run_type=dag_run.run_type.value,
+                ecw_conn_id=practice.connection,
+                crm_conn_id=practice.crm_connection,
+                options=dict(context["params"]),
+            )
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from ecw.crm.db.schema.fit import require_tables, table_problems
+from ecw.crm.db.schema_fit import require_tables, table_problems
 from ecw.errors import MappingError
 from ecw.mapping.definition.model import Mapping
 from ecw.practice.mappings import PracticeMappings

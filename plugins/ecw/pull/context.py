@@ -16,8 +16,8 @@ from ecw.errors import ConfigurationError
 from ecw.mapping.definition.model import Mapping
 from ecw.models import Run
 from ecw.practice.mappings import PracticeMappings, connection_of
-from ecw.pull.plan import capabilities, plan
-from ecw.pull.plan.plan import Line, Plan
+from ecw.pull import capabilities, run_plan
+from ecw.pull.run_plan import Line, Plan
 from ecw.settings.pull import Options
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def open_step(run: Run, resource: str) -> Iterator[PullContext]:
     with open_crm(run["crm_conn_id"]) as engine:
         runs.require_begun(engine, run)  # outside the try: if it fails, this database has no row of the run
         try:
-            planned = plan.of(run)
-            yield PullContext.of(run, engine, plan.options_of(planned), planned)
+            planned = run_plan.of(run)
+            yield PullContext.of(run, engine, run_plan.options_of(planned), planned)
         except BaseException as error:
             runs.fail(engine, run, resource, error)
             raise

@@ -10,8 +10,7 @@ from threading import Thread
 
 from ecw.errors import EcwError, FatalError
 from ecw.models import Batch, Run
-from ecw.pull import steps
-from ecw.pull.plan import plan
+from ecw.pull import run_plan, steps
 from ecw.resources import RESOURCES
 
 log = logging.getLogger(__name__)
@@ -29,8 +28,8 @@ def pull(run: Run, load: Callable[[Batch], dict[str, int]] = steps.load) -> dict
     """
     # This import takes seconds, which pass while the extract waits for eCW.
     Thread(target=import_module, args=("ecw.quality.gx_runner",), daemon=True).start()
-    planned = plan.of(run)
-    names, options = [name for name in RESOURCES if name in planned["resources"]], plan.options_of(planned)
+    planned = run_plan.of(run)
+    names, options = [name for name in RESOURCES if name in planned["resources"]], run_plan.options_of(planned)
     done: dict[str, dict[str, int]] = {}
     errors: list[Exception] = []
     with ThreadPoolExecutor(max_workers=len(names)) as pool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ecw.crm.db.enums import DELETED
+from ecw.crm.db.enums import DELETED, LinkStatus, RejectStep
 from ecw.fhir.fingerprint import content_hash
 from ecw.fhir.unreadable_records import KEY as UNREADABLE
 from ecw.fhir.unreadable_records import reason_of
@@ -69,7 +69,13 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
             line = {"ecw_id": ecw_id or _no_id(digest), "version": record_version, "hash": digest}
             row, problems = _mapped(resource, ecw_id, mapper, noted)
             for column, rule, reason in problems:
-                reject = {"step": "map", "rule": rule, "column": column, "reason": reason, "batch": batch["path"]}
+                reject = {
+                    "step": RejectStep.MAP,
+                    "rule": rule,
+                    "column": column,
+                    "reason": reason,
+                    "batch": batch["path"],
+                }
                 rejects_file.write(line | reject)
             if problems:
                 rejected += 1
@@ -94,19 +100,19 @@ def _log(resource: str, noted: Noted) -> None:
         log.warning("%s: %d records are mapped with a warning: %s.", resource, times, reason)
 
 
-def what_became(resource: Mapping[str, Any]) -> tuple[str, str] | None:
+def what_became(resource: Mapping[str, Any]) -> tuple[LinkStatus, str] | None:
     """Return a person's status in eCW and its reason: merged, deceased or inactive; None for an active person.
 
     eCW merges patients by deactivating one of them, and links it to the other only in some cases. Its null date is not
     a date of death (reference, section 3).
     """
     if other := merged_into(resource):
-        return "merged", f"into {other}"
+        return LinkStatus.MERGED, f"into {other}"
     died = resource.get("deceasedDateTime")
     if resource.get("deceasedBoolean") is True or (isinstance(died, str) and not is_null_date(died)):
-        return "deceased", "eCW says so"
+        return LinkStatus.DECEASED, "eCW says so"
     if resource.get("active") is False:
-        return "inactive", "eCW has deactivated it"
+        return LinkStatus.INACTIVE, "eCW has deactivated it"
     return None
 
 

@@ -13,7 +13,8 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from ecw.models import Batch, Mode, PullRequest, Run, left_by
+from ecw.models import Batch, Mode, PullRequest, Run, RunKind, left_by
+from ecw.resources import StrategyName
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +38,15 @@ def begin(request: PullRequest, is_running: Callable[[str], bool] | None = None)
 
 
 def archive_earlier_run(
-    run_id: str, kind: str = "pull", ecw_conn_id: str = "ecw_default", crm_conn_id: str = "crm_default"
+    run_id: str, kind: RunKind = RunKind.PULL, ecw_conn_id: str = "ecw_default", crm_conn_id: str = "crm_default"
 ) -> None:
-    """Move the CRM's data of an earlier run with this id and kind (pull, replay, push) to another id.
+    """Move the CRM's data of an earlier run with this id and kind to another id.
 
     Airflow uses an id again if the first run was deleted from its database.  Call this before a run begins for the
     first time.
     """
     from ecw.crm.db.engine import open_crm, reading
-    from ecw.crm.db.schema.fit import require_rights
+    from ecw.crm.db.schema_fit import require_rights
     from ecw.crm.state import run_history
     from ecw.fhir.connection import base_url_of, practice_of
     from ecw.settings import connections
@@ -73,7 +74,7 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
     from ecw.pull.extract.changed_since import since_when
     from ecw.pull.extract.context import ExtractContext
     from ecw.pull.extract.extract import extract_records
-    from ecw.pull.extract.known_ids import Roster
+    from ecw.pull.extract.known_ids import KnownIds
     from ecw.pull.plan import prerequisites
     from ecw.pull.plan.window import own_window
     from ecw.resources import RESOURCES
@@ -85,11 +86,11 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
             own_window(run, line["start"]),
             RESOURCES[resource],
             options,
-            Roster(step),
+            KnownIds(step),
             max_patients=line["max_patients"],
             urgent=line["urgent"],
         )
-        if line["strategies"] == ["bulk"]:
+        if line["strategies"] == [StrategyName.BULK]:
             return export(context, step.client, partial(since_when, step.engine, context))
         return extract_records(
             context,
@@ -183,11 +184,11 @@ def load(batch: Batch) -> dict[str, int]:
 
 def left_out(run: Run) -> list[str]:
     """Return the task groups to skip in this run: `inline`, or the resources that the run does not cover."""
-    from ecw.pull.plan import plan
+    from ecw.pull import run_plan
     from ecw.resources import RESOURCES
 
-    planned = plan.of(run)
-    if plan.options_of(planned).few:
+    planned = run_plan.of(run)
+    if run_plan.options_of(planned).few:
         return list(RESOURCES)
     return ["inline", *(name for name in RESOURCES if name not in planned["resources"])]
 
@@ -197,36 +198,36 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
 
     Then update the alerts; an error in that is only logged.
     """
-    from ecw.alerts.monitor import watch_quietly
+    from ecw.alerts.monitor import monitor_quietly
     from ecw.crm.db.engine import open_crm
     from ecw.crm.state import runs
+    from ecw.pull import run_plan
     from ecw.pull.extract import urgency
-    from ecw.pull.plan import plan
     from ecw.pull.summary import as_text, table
 
     if run is None:
         log.error("The run did not begin, so there are no numbers: the log of `begin` ends with what to do next.")
-        watch_quietly(crm_conn_id)
+        monitor_quietly(crm_conn_id)
         return []
     with open_crm(run["crm_conn_id"]) as engine:
         runs.give_back(engine, run)
-        planned = plan.read(run)
+        planned = run_plan.read(run)
         rows = table(engine, run, planned["covered"] if planned else None)
         if planned:
             urgency.note(run, engine, planned, rows)
         log.info("Practice %s, run %s:\n%s", run["practice"], run["run_id"], as_text(rows))
-        watch_quietly(run["crm_conn_id"], run["ecw_conn_id"], engine)
+        monitor_quietly(run["crm_conn_id"], run["ecw_conn_id"], engine)
     return rows
 
 
-def watch(crm_conn_id: str = "crm_default") -> dict[str, int]:
-    """Update the alerts and send notifications outside a run; return the counts of `ecw.alerts.monitor.watch`.
+def monitor(crm_conn_id: str = "crm_default") -> dict[str, int]:
+    """Update the alerts and send notifications outside a run; return the counts of `ecw.alerts.monitor.monitor`.
 
     Raises ConfigurationError (the variable ecw_alerts), DatabaseUnavailable.
     """
-    from ecw.alerts.monitor import watch
+    from ecw.alerts.monitor import monitor
 
-    return watch(crm_conn_id)
+    return monitor(crm_conn_id)
 
 
 def tidy(crm_conn_id: str = "crm_default") -> dict[str, int]:

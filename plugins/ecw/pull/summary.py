@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from ecw.crm.state import run_history, runs
 from ecw.errors import CountMismatch
-from ecw.models import Mode, Run
+from ecw.models import Mode, Run, RunType
 from ecw.printable import as_table
 from ecw.resources import RESOURCES
 
@@ -90,7 +90,7 @@ def _next_steps(row: Mapping[str, Any], waiting: int) -> Iterator[str]:
         yield f"{waiting} conflicts wait for a person: `ecw conflicts` lists them and takes the choice."
     if locked := row.get("locked"):
         yield f"{locked} locked rows were not updated: clear emr_updates_locked in the CRM to allow updates."
-    if (stale := row.get("stale")) and row["run_type"] != "backfill" and row["mode"] != Mode.REPLAY:
+    if (stale := row.get("stale")) and row["run_type"] != RunType.BACKFILL and row["mode"] != Mode.REPLAY:
         yield f"{stale} changed nothing: another run has loaded a newer version."
         if still := row.get("still_stale"):
             yield f"{still} of them were stale in an earlier run, too: pull them by their ids, which always loads them."

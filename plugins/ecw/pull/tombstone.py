@@ -28,4 +28,4 @@ def merged_into(resource: Mapping[str, Any]) -> str | None:
     other = next(others(resource, "replaced-by"), None)
     if other is None:
         return None
-    return record_of(other.get("reference")) or "another record"  # not the server's text, if that is no reference
+    return record_of(other.get("reference")) or "another record"  # not the server's text, if that is not a reference

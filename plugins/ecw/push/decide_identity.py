@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, update
 
 from ecw.crm import journal
 from ecw.crm.db.business_table import Mapped, find
+from ecw.crm.db.enums import Direction, JournalOutcome
 from ecw.crm.db.tables import ecw_conflict, ecw_intent, ecw_link, ecw_merge_base
 from ecw.crm.db.upsert import upsert
 from ecw.crm.load import references
@@ -126,9 +127,9 @@ def _log(
             practice=side.place.practice,
             resource=side.place.resource,
             run_id="",
-            direction=journal.PUSH,
+            direction=Direction.PUSH,
             operation=operation,
-            outcome="done",
+            outcome=JournalOutcome.DONE,
             message=message,
             crm_id=record.crm_id,
             ecw_id=record.ecw_id,

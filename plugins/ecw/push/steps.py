@@ -21,25 +21,16 @@ log = logging.getLogger(__name__)
 # Imports stand inside the functions: a DAG file imports this module, and is parsed twice a minute.
 
 
-def begin(
-    run_id: str,
-    run_type: str = "manual",
-    ecw_conn_id: str = "ecw_default",
-    crm_conn_id: str = "crm_default",
-    options: Mapping[str, Any] | str | None = None,
-) -> Push:
+def begin(request: PushRequest) -> Push:
     """Plan the run: find its patients in the CRM, and decide whether it needs an approval.
 
     If the run has patients, it reads eCW's /metadata once, for all its steps.
-
-    `options` are those of the run's form: ecw.settings.push.Wanted, as an object or as JSON.
 
     Raises ConfigurationError, CrmSchemaError (the CRM is not migrated, or lacks a column), DatabaseUnavailable.
     """
     from ecw.push.plan.begin import begin
 
-    request = PushRequest(run_id, run_type, ecw_conn_id, crm_conn_id, options)
-    with _crm(crm_conn_id) as engine:
+    with _crm(request.crm_conn_id) as engine:
         return begin(engine, request)
 
 

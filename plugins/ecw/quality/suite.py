@@ -45,7 +45,7 @@ class Rule:
         return self.columns[0] if self.columns else ""
 
     @property
-    def looks_at(self) -> tuple[str, ...]:
+    def columns_read(self) -> tuple[str, ...]:
         """The columns whose values decide whether a row fails the rule."""
         return (*self.columns, *self.condition)
 

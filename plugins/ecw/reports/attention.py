@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from ecw.crm.db.tables import ecw_alert
-from ecw.crm.state import runs as ledger
+from ecw.crm.state import runs
 from ecw.models import Mode
 from ecw.reports.sync_state import Clock, PracticeState, ResourceState
 
@@ -85,7 +85,7 @@ def _switches(switches: Switches) -> Iterator[Attention]:
 
 def _of_resource(one: ResourceState, clock: Clock, suffix: str) -> Iterator[Attention]:
     run = one.last_run
-    if run is not None and run.state in (ledger.FAILED, "dead"):
+    if run is not None and run.state in (runs.FAILED, "dead"):
         what, step = _error_and_next_step(run.error)
         if run.state == "dead":
             what, step = "it began and never ended.", "read the logs of its tasks in Airflow, and clear it."

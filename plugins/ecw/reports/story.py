@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select, union
 
-from ecw.crm.db.enums import WRITTEN, ConflictState, IntentState, PushStatus, RejectState
+from ecw.crm.db.enums import WRITTEN, ConflictState, Direction, IntentState, PushStatus, RejectState, RejectStep
 from ecw.crm.db.tables import (
     ecw_conflict,
     ecw_deferred_row,
@@ -24,7 +24,6 @@ from ecw.crm.db.tables import (
     ecw_reject,
     ecw_run,
 )
-from ecw.crm.journal import DECISION, PULL, PUSH
 from ecw.models import Mode
 from ecw.reports.find_records import PUSH_REJECT, Found
 from ecw.reports.journal import no_index
@@ -33,7 +32,7 @@ from ecw.reports.rejects import began
 MOST = 200  # entries of each kind, the newest
 # Results of a push that have an entry of their own in the Integration Logs.
 _IN_JOURNAL = (*WRITTEN, PushStatus.REFUSED, PushStatus.UNKNOWN)
-_DAGS = {PULL: "ecw_pull", PUSH: "ecw_push_patients"}
+_DAGS = {Direction.PULL: "ecw_pull", Direction.PUSH: "ecw_push_patients"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +138,13 @@ class _Reader:
         return {run_id: (mode, version) for run_id, mode, version in rows}
 
     def journaled(self, entries: list[RowMapping]) -> Iterator[Event]:
-        runs = self.versions({row["run_id"] for row in entries if row["direction"] == PULL})
+        runs = self.versions({row["run_id"] for row in entries if row["direction"] == Direction.PULL})
         for row in entries:
             direction = row["direction"]
             mode, version = runs.get(row["run_id"], ("", None))
             yield Event(
                 at=row["at"],
-                kind={PULL: "loaded", PUSH: "pushed", DECISION: "decision"}[direction],
+                kind={Direction.PULL: "loaded", Direction.PUSH: "pushed", Direction.DECISION: "decision"}[direction],
                 title=row["message"],
                 run_id=row["run_id"] or None,
                 dag="ecw_replay" if mode == Mode.REPLAY else _DAGS.get(direction),
@@ -170,7 +169,7 @@ class _Reader:
     def rejects(self) -> Iterator[Event]:
         for row in self.reject_rows:
             what = " in ".join(filter(None, (row["rule"], row["column"])))
-            dag = _DAGS[PUSH if row["step"] == "push" else PULL]
+            dag = _DAGS[Direction.PUSH if row["step"] == RejectStep.PUSH else Direction.PULL]
             names = [row["column"]] if row["column"] else []
             yield Event(row["first_at"], "rejected", f"Rejected by {row['step']}: {what}: {row['reason']}",
                         row["first_run"], dag, names)  # fmt: skip
@@ -216,7 +215,7 @@ class _Reader:
                 kind="pushed",
                 title=f"{title}: {row['reason']}" if row["reason"] else title,
                 run_id=row["run_id"],
-                dag=_DAGS[PUSH],
+                dag=_DAGS[Direction.PUSH],
                 fields=(row["fields"] or "").split(", ") if row["fields"] else [],
                 next_step=row["next_step"],
             )
@@ -232,7 +231,7 @@ def _reasons(reader: _Reader, link: Link | None) -> Iterator[Reason]:
     for row in reader.reject_rows:
         if row["state"] == RejectState.OPEN:
             where = f" in {row['column']}" if row["column"] else ""
-            what = "It is not pushed" if row["step"] == "push" else "Its last version was not loaded"
+            what = "It is not pushed" if row["step"] == RejectStep.PUSH else "Its last version was not loaded"
             yield Reason(f"{what}: {row['rule']}{where}: {row['reason']}", waits=True, page="rejects")
         elif row["state"] == RejectState.DISMISSED:
             yield Reason(f"A person dismissed its reject: {row['rule']}", page="rejects")

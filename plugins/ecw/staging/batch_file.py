@@ -184,7 +184,7 @@ def purge_daily(root: str, days: float, now: datetime | None = None) -> int:
         purged = filesystem.join(root, practice, PURGED)
         if (read_json(purged) or {}).get("day") == today:
             continue
-        if filesystem.names(filesystem.join(root, practice), hidden=True):  # a stray file is no practice
+        if filesystem.names(filesystem.join(root, practice), hidden=True):  # a stray file is not a practice
             removed += purge(root, practice, days, now)
             write_json(purged, {"day": today})
     return removed

@@ -30,10 +30,10 @@ from sqlalchemy import Connection as CrmConnection
 
 from ecw.errors import ConfigurationError
 from ecw.reports import sync_state
-from ecw.ui.api.query import MOST_CODE as MOST
-from ecw.ui.api.query import Practice
 from ecw.ui.page import crm
 from ecw.ui.practice import Site, Sites
+from ecw.ui.query import MOST_CODE as MOST
+from ecw.ui.query import Practice
 
 READ_DAG, PUSH_DAG, REPLAY_DAG = "ecw_pull", "ecw_push_patients", "ecw_replay"
 DAGS = (READ_DAG, PUSH_DAG, REPLAY_DAG)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ecw.fhir.auth.key_store import public_set
+from ecw.fhir.keys.key_store import public_set
 from ecw.settings import connections
 
 MAX_BYTES = 100_000

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ecw.crm.db.enums import StageAction
+
 # The fields by which a payer identifies and contacts a member.
 PATIENT = frozenset(
     {
@@ -20,7 +22,7 @@ def what_changed(resource: str, operation: str, fields: str | None) -> frozenset
 
     A new patient opens no request: its insurance does.
     """
-    if operation == "insert":
+    if operation == StageAction.INSERT:
         return frozenset({NEW}) if resource == "insurance" else frozenset()
     changed = frozenset(name.strip() for name in (fields or "").split(",") if name.strip())
     return changed - NOT_OF_INSURANCE if resource == "insurance" else changed & PATIENT

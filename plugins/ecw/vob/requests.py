@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, Self
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, cast, func, or_, select, true, update
 
-from ecw.crm import journal
 from ecw.crm.db.business_table import Mapped, find
 from ecw.crm.db.engine import reading
+from ecw.crm.db.enums import Direction
 from ecw.crm.db.errors import working
 from ecw.crm.db.tables import ecw_journal, ecw_link
 from ecw.crm.load.initial_sync import PATIENT
@@ -223,7 +223,7 @@ class Opening:
 
 def _followed(practice: str) -> tuple[ColumnElement[bool], ...]:
     j = ecw_journal
-    return j.c.practice == practice, j.c.direction == journal.PULL, j.c.resource.in_(FOLLOWED)
+    return j.c.practice == practice, j.c.direction == Direction.PULL, j.c.resource.in_(FOLLOWED)
 
 
 def _unread(*, again: bool) -> ColumnElement[bool]:

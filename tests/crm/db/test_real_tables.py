@@ -13,7 +13,7 @@ from sqlalchemy import Engine, select, text
 
 from ecw.crm.db.business_table import Mapped, find
 from ecw.crm.db.engine import reading
-from ecw.crm.db.schema.fit import require_tables, table_problems
+from ecw.crm.db.schema_fit import require_tables, table_problems
 from ecw.errors import ConfigurationError, CrmSchemaError
 from ecw.mapping.definition.model import Mapping
 from ecw.models import Counts
@@ -273,7 +273,7 @@ REFUSED: dict[str, tuple[Case, str, str]] = {
         "ecw_id",
         "holds 20",
     ),
-    "a lock that is no boolean": (case(emr_updates_locked="char(1)"), "emr_updates_locked", "must be boolean"),
+    "a lock that is not boolean": (case(emr_updates_locked="char(1)"), "emr_updates_locked", "must be boolean"),
     "a view": (case(after="CREATE VIEW seen AS SELECT * FROM mine"), "", "seen is a view"),
     "a materialized view": (
         case(after="CREATE MATERIALIZED VIEW seen AS SELECT * FROM mine"),

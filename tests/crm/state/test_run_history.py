@@ -8,7 +8,7 @@ from sqlalchemy import Engine, text
 
 from ecw.crm.db.engine import reading
 from ecw.crm.state import run_history
-from ecw.models import Counts
+from ecw.models import Counts, RunKind
 from tests.fixtures.examples import examples
 from tests.fixtures.loads import a_reject, a_row, a_run, load
 
@@ -55,7 +55,7 @@ def test_every_run_of_an_id_has_another_folder(crm_engine: Engine, run_id: str) 
 def test_a_run_of_another_kind_with_the_same_id_is_not_archived(crm_engine: Engine) -> None:
     """It may be running: pulls, replays and pushes are different DAGs, and ids are unique only within one DAG."""
     load(crm_engine, [a_row("a")], run=a_run("x", mode="replay"))
-    for kind in (run_history.PULL, run_history.PUSH):
+    for kind in (RunKind.PULL, RunKind.PUSH):
         assert run_history.archive(crm_engine, "P1", "x", kind) is None
     assert counts_by_run(crm_engine) == {"x": (1, 1, 0)}
-    assert run_history.archive(crm_engine, "P1", "x", run_history.REPLAY) == "x~1"
+    assert run_history.archive(crm_engine, "P1", "x", RunKind.REPLAY) == "x~1"

@@ -10,8 +10,7 @@ import pytest
 
 from ecw.crm.state import run_history
 from ecw.errors import ConfigurationError, PlanExceedsInterval
-from ecw.pull import inline_run, steps
-from ecw.pull.plan import plan
+from ecw.pull import inline_run, run_plan, steps
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
@@ -24,7 +23,7 @@ ALL = ("practitioner", "location", "patient", "insurance", "encounter")
 
 
 def strategies(pull: Pulling, **options: Any) -> dict[str, str]:
-    made = plan.of(pull.begin(options=options))
+    made = run_plan.of(pull.begin(options=options))
     return {name: line["strategies"][0] for name, line in made["resources"].items()}
 
 
@@ -65,10 +64,10 @@ def test_a_change_of_the_capability_statement_is_logged(
 
 
 def test_the_calls_of_the_last_runs_are_the_estimate(pull: Pulling) -> None:
-    first = plan.of(pull.begin())
+    first = run_plan.of(pull.begin())
     pull(*ALL)
 
-    second = plan.of(pull.begin())
+    second = run_plan.of(pull.begin())
 
     calls = {name: line["calls"] for name, line in second["resources"].items()}
     made = {row["resource"]: row["calls"] for row in pull.rows("SELECT resource, calls FROM ecw_run WHERE calls > 0")}
@@ -119,7 +118,7 @@ def test_a_plan_that_exceeds_the_interval_is_refused(pull: Pulling, sandbox: Run
 
     assert "ignore_time_budget" in error.value.next_step
     assert sandbox.served("search", "Coverage") == 120, "only the searches of the first run"
-    assert plan.of(pull.begin(options={**short, "ignore_time_budget": True}))["minutes"] > 1
+    assert run_plan.of(pull.begin(options={**short, "ignore_time_budget": True}))["minutes"] > 1
 
 
 def test_after_an_outage_a_run_takes_as_many_turns_as_its_calls_allow(
@@ -129,7 +128,7 @@ def test_after_an_outage_a_run_takes_as_many_turns_as_its_calls_allow(
     pull.run_count += 5  # an outage: every turn is due
     short = {"every_minutes": 15, "max_concurrency": 1, "full_cycle_hours": 1}
 
-    made = plan.of(pull.begin(options=short))
+    made = run_plan.of(pull.begin(options=short))
 
     turns = re.search(r"insurance: the run's calls suffice for (\d) of 4 turns that are due", caplog.text)
     assert turns, caplog.text
@@ -161,7 +160,7 @@ def test_a_run_of_one_patient_moves_no_cursor_and_changes_no_estimate(pull: Pull
     )
     following = pull.begin()
     assert run_history.fetched_before(pull.crm, following, "patient") == 120, "the count of the last full run"
-    expected = {name: line["calls"] for name, line in plan.of(following)["resources"].items()}
+    expected = {name: line["calls"] for name, line in run_plan.of(following)["resources"].items()}
     assert (expected["location"] > 0, expected["patient"] > 26) == (True, True), "not the few calls for one patient"
 
 
@@ -215,7 +214,7 @@ def test_an_initial_sync_queries_the_newest_patients_first_and_the_others_in_lat
 def test_an_initial_sync_that_ignores_the_time_budget_queries_every_patient(
     pull: Pulling, without_limit: dict[str, bool]
 ) -> None:
-    line = plan.of(pull.begin(options={"max_concurrency": 1, "initial_sync_minutes": 1, **without_limit}))["resources"][
-        "insurance"
-    ]
+    line = run_plan.of(pull.begin(options={"max_concurrency": 1, "initial_sync_minutes": 1, **without_limit}))[
+        "resources"
+    ]["insurance"]
     assert line["max_patients"] is None

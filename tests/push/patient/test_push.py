@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from ecw.crm.db.enums import JournalOutcome
 from ecw.crm.state import conflicts
 from ecw.push import intents
 from ecw.push.messages import describe_result
 from ecw.push.patient.push import push_patient
 from ecw.push.patient.readback import confirm
-from ecw.push.rules.outcome import Kind
 from ecw.three_way_merge import MergeBase
 from tests.fixtures.sandbox import SMALL
 
@@ -184,7 +184,7 @@ def test_a_near_match_is_held_until_a_person_chooses(sandbox: Any, crm: Any, pus
     create_patient(crm, pushing, first_name="Eva", identifier="ACC-7", mobile_phone="1")
     crm_id = crm.add()
     pushed = push_patient(pushing("r2"), crm_id)
-    assert (pushed.status, pushed.outcome.kind) == ("held", Kind.LINK)
+    assert (pushed.status, pushed.outcome.kind) == ("held", JournalOutcome.LINK)
     assert push_patient(pushing("r3"), crm_id).status == "held"
     assert sandbox.held()["Patient"] == INITIAL_PATIENTS + 1
     assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW, "tester")

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from ecw.crm.db.enums import JournalOutcome
 from ecw.mapping.definition.files import load_mapping
 from ecw.mapping.transform.to_resource import Composer
 from ecw.push.rules.bundle import create
-from ecw.push.rules.outcome import Kind, understand
+from ecw.push.rules.outcome import understand
 from ecw.push.rules.validate import Finding, Limits, findings
 
 PATIENT = load_mapping("patient")
@@ -160,5 +161,5 @@ def test_a_patient_with_findings_is_refused_by_the_sandbox_too(
     sandbox: Any, connect: Any, changes: dict[str, Any]
 ) -> None:
     answer = connect(sandbox).transact(create(COMPOSER.resource(ROW | changes).resource))
-    assert understand(answer).kind is Kind.FIX_DATA
+    assert understand(answer).kind is JournalOutcome.FIX_DATA
     assert findings_of(changes)

@@ -65,7 +65,7 @@ def _check_crm(crm_conn_id: str, report: Checked) -> None:
 
     If the CRM cannot be read and the files have problems, the report gets a note instead, so that they are shown.
     """
-    from ecw.crm.db.schema.check import check_crm
+    from ecw.crm.db.schema_check import check_crm
     from ecw.errors import EcwError
 
     try:

@@ -49,7 +49,7 @@ def command(folder: Path | None, chosen: tuple[str, ...], force: bool) -> None:
             f"{target} cannot be written ({error.strerror}).", next_step="name a folder that you may write to."
         ) from None
     click.echo(f"{target}: {len(new)} files written, {len(files) - len(new)} existed already.")
-    click.echo("Next: `ecw mapping check`, `ecw migrate`, `ecw settings apply`; then unpause the DAGs.")
+    click.echo("Next: `ecw settings apply`, `ecw migrate`, `ecw check-config`; then unpause the DAGs.")
 
 
 def _source(kind: str) -> Path:

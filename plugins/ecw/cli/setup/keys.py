@@ -10,7 +10,7 @@ import click
 
 from ecw.cli import JSON, print_json
 from ecw.errors import ConfigurationError
-from ecw.fhir.auth import key_store
+from ecw.fhir.keys import key_store
 
 FOLDER = click.option(
     "--folder",

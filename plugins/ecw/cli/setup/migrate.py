@@ -85,7 +85,7 @@ def _tables(crm_conn_id: str) -> dict[str, str]:
 def _repairs(engine: Engine) -> list[str]:
     """Return the SQL that makes the CRM's own tables fit the mapping files, each statement once."""
     from ecw.crm.db.engine import reading
-    from ecw.crm.db.schema.fit import in_the_way
+    from ecw.crm.db.schema_fit import in_the_way
     from ecw.mapping.definition.files import all_mappings
 
     with reading(engine) as connection:

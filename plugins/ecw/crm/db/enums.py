@@ -1,11 +1,22 @@
-"""The state words of the bookkeeping tables, each defined once."""
+"""The state words of the bookkeeping tables and of the stage, each defined once."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
 PRACTICE_OPTION = "crm_practice_column"  # the engine's execution option: the name of the practice column
-DELETED = "deleted"  # the rule of a reject whose record eCW no longer has, and the status of its link
+
+
+class LinkStatus(StrEnum):
+    """The status of a linked record in eCW; a record in use has none."""
+
+    INACTIVE = "inactive"
+    MERGED = "merged"
+    DECEASED = "deceased"
+    DELETED = "deleted"
+
+
+DELETED = LinkStatus.DELETED.value  # also the rule of a reject whose record eCW no longer has
 
 
 class RejectState(StrEnum):
@@ -14,6 +25,15 @@ class RejectState(StrEnum):
     OPEN = "open"
     DISMISSED = "dismissed"  # a person decided not to load the record; the same content does not open it again
     RESOLVED = "resolved"
+
+
+class RejectStep(StrEnum):
+    """The step that rejected a record."""
+
+    MAP = "map"
+    CHECK = "check"
+    LOAD = "load"
+    PUSH = "push"
 
 
 class ConflictState(StrEnum):
@@ -32,6 +52,29 @@ class RunState(StrEnum):
     DRY = "dry"  # a dry run: counts of a run that wrote nothing
 
 
+class StageAction(StrEnum):
+    """What a load does with a staged row: see ecw.crm.load.merge."""
+
+    INSERT = "insert"
+    UPDATE = "update"
+    SAME = "same"
+    LOCKED = "locked"
+    STALE = "stale"
+    DEFERRED = "deferred"
+    DUPLICATE = "duplicate"
+    REFUSED = "refused"  # the load itself rejects the row
+
+
+class CountsAs(StrEnum):
+    """The number of the run that a staged row adds to."""
+
+    INSERTED = "inserted"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    DEFERRED = "deferred"
+    REFUSED = "refused"
+
+
 class IntentState(StrEnum):
     """The state of an intent: see ecw.push.intents."""
 
@@ -48,6 +91,26 @@ class Operation(StrEnum):
 
     CREATE = "create"
     UPDATE = "update"
+
+
+class Direction(StrEnum):
+    """The direction of an entry in the journal; a person's decision transfers nothing."""
+
+    PULL = "pull"
+    PUSH = "push"
+    DECISION = "decision"
+
+
+class JournalOutcome(StrEnum):
+    """The outcome of an entry in the journal: the action that it asks for."""
+
+    DONE = "done"
+    RETRY_ONCE = "retry once"
+    FIX_DATA = "fix the data"
+    LINK = "link to existing"
+    ADMINISTRATOR = "tell an administrator"
+    LATER = "try again later"  # eCW did nothing, and nothing is wrong with the patient
+    UNKNOWN = "unknown"
 
 
 class AlertEvent(StrEnum):

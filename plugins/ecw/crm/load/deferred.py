@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    String,
     and_,
     delete,
     exists,
@@ -25,7 +26,7 @@ from sqlalchemy import (
 
 from ecw.crm.db.business_table import BusinessTable
 from ecw.crm.db.engine import reading
-from ecw.crm.db.enums import ConflictState, RejectState
+from ecw.crm.db.enums import ConflictState, CountsAs, RejectState, RejectStep, StageAction
 from ecw.crm.db.tables import ecw_conflict, ecw_deferred_row, ecw_link, ecw_reject
 from ecw.crm.db.upsert import insert
 from ecw.crm.load.stage import SETTLED, Stage
@@ -89,18 +90,18 @@ def defer(connection: Connection, stage: Stage, target: BusinessTable, run: Run)
             connection.execute(
                 update(s)
                 .where(
-                    or_(s.c.action.is_(None), s.c.action.in_(["update", "same"])),
+                    or_(s.c.action.is_(None), s.c.action.in_([StageAction.UPDATE, StageAction.SAME])),
                     reference.startswith(prefix),
                     ~is_loaded,
                 )
-                .values(action="deferred", counts_as="deferred", fields=name)
+                .values(action=StageAction.DEFERRED, counts_as=CountsAs.DEFERRED, fields=name)
             )
     # The numbers continue after those of the other rejects, because they are the primary key.
     last_seq = connection.execute(select(func.coalesce(func.max(stage.rejects.c.seq), 0))).scalar_one()
     staged = select(
         s.c.seq + last_seq + 1,
         s.c.ecw_id,
-        literal("load"),
+        literal(RejectStep.LOAD, String),
         literal(RULE),
         s.c.fields,
         s.c.fields
@@ -108,7 +109,7 @@ def defer(connection: Connection, stage: Stage, target: BusinessTable, run: Run)
         s.c.hash,
         s.c.source_version,
         literal(stage.source) if stage.source else null(),
-    ).where(s.c.action == "deferred")
+    ).where(s.c.action == StageAction.DEFERRED)
     connection.execute(stage.rejects.insert().from_select(list(stage.rejects.columns.keys()), staged))
 
 
@@ -126,7 +127,7 @@ def keep(connection: Connection, stage: Stage, target: BusinessTable, run: Run, 
     connection.execute(delete(p).where(of_resource, or_(settled, p.c.ecw_id.in_(deleted(stage)))))
     waiting = [
         _deferred_row(row._mapping, stage, target, run, resource)
-        for row in connection.execute(select(s).where(s.c.action == "deferred").order_by(s.c.seq))
+        for row in connection.execute(select(s).where(s.c.action == StageAction.DEFERRED).order_by(s.c.seq))
     ]
     if not waiting:
         return

@@ -14,6 +14,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ecw.crm.db.business_table import BusinessTable
 from ecw.crm.db.converters import Converter, Unfit, instant
+from ecw.crm.db.enums import RejectStep
 from ecw.crm.db.errors import translated
 from ecw.crm.db.in_parts import in_parts
 from ecw.crm.load.stage import CHUNK, COMING, REJECT, Read, Stage
@@ -146,7 +147,13 @@ def _was_read_before(moment: str | None, read: Read) -> bool:
 
 def _unfit(line: dict[str, Any], column: str, reason: str, source: str | None) -> dict[str, Any]:
     record = {name: line[name] for name in ("ecw_id", "hash", "version")}
-    return record | {"step": "load", "rule": "column_type", "column": column, "reason": reason, "batch": source}
+    return record | {
+        "step": RejectStep.LOAD,
+        "rule": "column_type",
+        "column": column,
+        "reason": reason,
+        "batch": source,
+    }
 
 
 def _reject(line: dict[str, Any], seq: int) -> list[Any]:

@@ -12,7 +12,7 @@ from itertools import islice
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal, null, or_, select, true, update
 
-from ecw.crm.db.enums import RejectState
+from ecw.crm.db.enums import RejectState, StageAction
 from ecw.crm.db.tables import ecw_initial_sync, ecw_link, ecw_reject
 from ecw.crm.db.upsert import insert
 from ecw.crm.load.stage import Stage
@@ -34,7 +34,7 @@ def is_initial(connection: Connection, stage: Stage, run: Run, resource: str) ->
     adopted = s.c.adopted.is_(true())
     if resource != RESOURCE or PATIENT not in stage.values:
         return adopted
-    inserted = s.c.action == "insert"
+    inserted = s.c.action == StageAction.INSERT
     first = _first_run(connection, run["practice"])
     if first is None:
         return or_(adopted, inserted)

@@ -1,4 +1,4 @@
-"""Load a batch: its rows, links, rejects, cursor and ledger row, all in one transaction or not at all."""
+"""Load a batch: its rows, links, rejects, cursor and run record, all in one transaction or not at all."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from sqlalchemy import Connection, Engine
 
 from ecw.crm.db.business_table import BusinessTable, Mapped, find
 from ecw.crm.db.engine import exclusive
+from ecw.crm.db.enums import CountsAs
 from ecw.crm.db.errors import working
 from ecw.crm.load import deferred, initial_sync
 from ecw.crm.load.fill_stage import StagedLines, expect, fill
 from ecw.crm.load.merge import merge
 from ecw.crm.load.quarantine import quarantine, rejected
-from ecw.crm.load.stage import REFUSED, Read, Stage, drop_stage, open_stage
+from ecw.crm.load.stage import Read, Stage, drop_stage, open_stage
 from ecw.crm.load.write_links import update_unchanged_links
 from ecw.crm.state import cursors, last_checked, runs
 from ecw.errors import EcwError
-from ecw.models import Batch, Counts, Run
+from ecw.models import Batch, Counts, Run, RunType
 
 SHOWN = 5  # ids in a line of the log
 log = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ def _note_queried(connection: Connection, request: LoadRequest) -> None:
     run, resource = request.run, request.resource
     queried = None if request.queried is None else list(request.queried)
     if resource == initial_sync.RESOURCE:
-        about_all = request.moves_cursor and run["run_type"] != "backfill"
+        about_all = request.moves_cursor and run["run_type"] != RunType.BACKFILL
         initial_sync.note_queried(connection, run, queried, about_all=about_all)
     last_checked.note(connection, run, resource, queried or ())
 
@@ -136,7 +137,7 @@ class _Outcome:
     overtaken: int  # links that another run changed since the map step counted their records as unchanged
 
     def loaded(self, began: float, fingerprint: str | None = None, state: str = runs.LOADED) -> runs.Loaded:
-        """Return the entry for the ledger; `began` is a time of time.monotonic()."""
+        """Return the entry for the run record; `began` is a time of time.monotonic()."""
         seconds = time.monotonic() - began
         return runs.Loaded(self.numbers, self.notes, self.mapping_version, seconds, fingerprint, state)
 
@@ -150,10 +151,10 @@ def _merge(connection: Connection, stage: Stage, target: BusinessTable, request:
     numbers = Counts(
         fetched=batch["fetched"] + stage.deferred_loaded,
         # Counted in the quarantine, not taken from the batch: a reject without a reason there would be lost silently.
-        rejected=rejected_before + stage.unfit + merged.counts["deferred"] + merged.counts[REFUSED],
-        inserted=merged.counts["inserted"],
-        updated=merged.counts["updated"],
-        unchanged=batch["unchanged"] + merged.counts["unchanged"],
+        rejected=rejected_before + stage.unfit + merged.counts[CountsAs.DEFERRED] + merged.counts[CountsAs.REFUSED],
+        inserted=merged.counts[CountsAs.INSERTED],
+        updated=merged.counts[CountsAs.UPDATED],
+        unchanged=batch["unchanged"] + merged.counts[CountsAs.UNCHANGED],
     ).verified()
     merge_counts = asdict(merged.merge_counts)
     rewritten = ", ".join(f"{name} {count}" for name, count in merged.rewritten.items())
@@ -171,7 +172,7 @@ def _merge(connection: Connection, stage: Stage, target: BusinessTable, request:
         )
     notes = runs.Notes(
         **merge_counts,
-        deferred=merged.counts["deferred"],
+        deferred=merged.counts[CountsAs.DEFERRED],
         deferred_loaded=stage.deferred_loaded,
         stale=merged.stale,
         still_stale=len(merged.still_stale),

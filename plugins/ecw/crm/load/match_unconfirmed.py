@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import Connection, and_, cast, exists, select, update
 
 from ecw.crm.db.converters import Unfit
-from ecw.crm.db.enums import IntentState
+from ecw.crm.db.enums import IntentState, Operation, StageAction
 from ecw.crm.db.tables import ecw_intent, ecw_link
 from ecw.crm.load.shared_contacts import shared_contacts
 from ecw.crm.load.stage import Stage, refuse
@@ -42,7 +42,7 @@ def adopt_created(connection: Connection, stage: Stage, own: Rows, run: Run, res
     waiting: set[int] = set()
     target = own.target
     i = ecw_intent.c
-    creates = {"practice": run["practice"], "resource": resource, "operation": "create"}
+    creates = {"practice": run["practice"], "resource": resource, "operation": Operation.CREATE}
     link = ecw_link.c
     linked = exists().where(link.resource == resource, link.crm_id == i.crm_id)  # a row has one link
     unconfirmed = select(i.crm_id, i.sent).filter_by(**creates).where(i.state.in_(OPEN), i.sent.is_not(None), ~linked)
@@ -54,7 +54,7 @@ def adopt_created(connection: Connection, stage: Stage, own: Rows, run: Run, res
             continue
         [(seq, ecw_id, key, _)] = candidates
         s = stage.rows
-        connection.execute(update(s).where(s.c.seq == seq).values(crm_id=key, action="update", adopted=False))
+        connection.execute(update(s).where(s.c.seq == seq).values(crm_id=key, action=StageAction.UPDATE, adopted=False))
         merge_base.write(connection, run["practice"], resource, ecw_id, MergeBase(crm=values, sent=values))
         connection.execute(
             update(ecw_intent)

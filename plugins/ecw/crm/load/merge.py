@@ -33,11 +33,12 @@ from sqlalchemy import (
 )
 
 from ecw.crm.db.business_table import BusinessTable
+from ecw.crm.db.enums import CountsAs, StageAction
 from ecw.crm.db.tables import ecw_link, ecw_reject
 from ecw.crm.load import deferred, journal
 from ecw.crm.load.match_unconfirmed import adopt_created
 from ecw.crm.load.references import resolve
-from ecw.crm.load.stage import REFUSED, Stage, differs, refuse
+from ecw.crm.load.stage import Stage, differs, refuse
 from ecw.crm.load.three_way import MergeCounts, merge_differing
 from ecw.crm.load.write_links import deleted, mark_deleted, write_agreed, write_links
 from ecw.crm.load.writing.keys import give_back_keys, give_keys
@@ -66,7 +67,7 @@ class Merged:
     another value than was written. `still_stale` are the eCW ids that were stale in an earlier run, too.
     """
 
-    counts: dict[str, int]
+    counts: dict[CountsAs, int]
     stale: int
     merge_counts: MergeCounts
     rewritten: dict[str, int]
@@ -105,20 +106,20 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     resolve(connection, target, whose)
     edit_times.settle(connection, target, whose)
     s = stage.rows
-    counts = {"inserted": 0, "updated": 0, "unchanged": 0, "deferred": 0, REFUSED: 0}
+    counts = dict.fromkeys(CountsAs, 0)
     stale = 0
     for counts_as, action, count in connection.execute(
         select(s.c.counts_as, s.c.action, func.count()).group_by("counts_as", "action")
     ):
         counts[counts_as] += count
-        stale += count if action == "stale" else 0
+        stale += count if action == StageAction.STALE else 0
     return Merged(counts, stale, merge_counts, rewritten, still_stale)
 
 
 def _count(connection: Connection, stage: Stage) -> None:
     """Set `counts_as` for every row that has none yet."""
     s = stage.rows
-    counts_as = case((s.c.action == "update", "updated"), else_="unchanged")
+    counts_as = case((s.c.action == StageAction.UPDATE, CountsAs.UPDATED), else_=CountsAs.UNCHANGED)
     connection.execute(update(s).where(s.c.counts_as.is_(None)).values(counts_as=counts_as))
 
 
@@ -146,7 +147,7 @@ def _mark_duplicates(connection: Connection, stage: Stage) -> None:
     connection.execute(
         update(s)
         .where(or_(s.c.seq.in_(select(ranked.c.seq).where(ranked.c.rank > 1)), s.c.ecw_id.in_(deleted(stage))))
-        .values(action="duplicate", counts_as="unchanged")
+        .values(action=StageAction.DUPLICATE, counts_as=CountsAs.UNCHANGED)
     )
 
 
@@ -177,10 +178,10 @@ def _follow_links(connection: Connection, stage: Stage, target: BusinessTable, r
         )
         .values(
             crm_id=t.columns[target.key.name],
-            action=case((stale, "stale"), (differing, "update"), else_="same"),
+            action=case((stale, StageAction.STALE), (differing, StageAction.UPDATE), else_=StageAction.SAME),
             counts_as=case(
-                (ecw_link.c.inserted_run == run["run_id"], "inserted"),
-                (ecw_link.c.updated_run == run["run_id"], "updated"),
+                (ecw_link.c.inserted_run == run["run_id"], CountsAs.INSERTED),
+                (ecw_link.c.updated_run == run["run_id"], CountsAs.UPDATED),
             ),
         )
     )
@@ -219,7 +220,9 @@ def _adopt(connection: Connection, stage: Stage, own: practices.Rows, resource: 
     connection.execute(
         update(s)
         .where(s.c.action.is_(None), s.c.ecw_id == free.c.ecw_id, target.key == free.c.crm_id)
-        .values(crm_id=free.c.crm_id, action=case((differing, "update"), else_="same"), adopted=True)
+        .values(
+            crm_id=free.c.crm_id, action=case((differing, StageAction.UPDATE), else_=StageAction.SAME), adopted=True
+        )
     )
     if own.other is None:
         return

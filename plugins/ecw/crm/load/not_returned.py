@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, DateTime, Engine, Select, cast
 
 from ecw.crm.db.business_table import BusinessTable, Mapped, find
 from ecw.crm.db.engine import reading
-from ecw.crm.db.enums import DELETED
+from ecw.crm.db.enums import LinkStatus
 from ecw.crm.db.tables import ecw_link
 
 _CHUNK = 5_000  # rows fetched at a time
@@ -56,7 +56,7 @@ class LinkedRows:
             .where(
                 link.practice == self.practice,
                 link.resource == self.resource,
-                link.status.is_distinct_from(DELETED),
+                link.status.is_distinct_from(LinkStatus.DELETED),
                 *where,
             )
         )

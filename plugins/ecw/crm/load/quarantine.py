@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from ecw.crm.db.engine import reading
-from ecw.crm.db.enums import RejectState
+from ecw.crm.db.enums import RejectState, RejectStep
 from ecw.crm.db.tables import UtcTime, ecw_link, ecw_reject
 from ecw.crm.db.upsert import insert
 from ecw.crm.load.stage import SETTLED, Stage
@@ -131,7 +131,9 @@ def quarantine(connection: Connection, stage: Stage, run: Run, resource: str) ->
 def rejected(connection: Connection, stage: Stage) -> int:
     """Return how many records the steps before the load have rejected."""
     b = stage.rejects
-    ids: int = connection.execute(select(func.count(b.c.ecw_id.distinct())).where(b.c.step != "load")).scalar_one()
+    ids: int = connection.execute(
+        select(func.count(b.c.ecw_id.distinct())).where(b.c.step != RejectStep.LOAD)
+    ).scalar_one()
     return ids
 
 

@@ -37,14 +37,14 @@ from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.schema import CreateTable, DropTable
 
 from ecw.crm.db.business_table import BusinessTable
+from ecw.crm.db.enums import CountsAs, RejectStep, StageAction
 from ecw.crm.db.tables import UtcTime
 from ecw.models import Batch
 
 REJECT = ("seq", "ecw_id", "step", "rule", "column", "reason", "hash", "source_version", "batch")
 CHUNK = 5_000  # lines in memory at a time
-REFUSED = "refused"  # the action of a row that the load itself rejects
 # Actions after which the CRM has this version of the record, or a newer one.
-SETTLED = ("insert", "update", "same", "locked", "stale")
+SETTLED = (StageAction.INSERT, StageAction.UPDATE, StageAction.SAME, StageAction.LOCKED, StageAction.STALE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +152,8 @@ def _rows_of(target: BusinessTable) -> Table:
         Column("source_version", UtcTime),
         Column("hash", String(128)),
         Column("crm_id", target.key.type),
-        Column("action", String(16)),  # duplicate, insert, update, same, stale, deferred, locked
-        Column("counts_as", String(16)),  # inserted, updated, unchanged, deferred
+        Column("action", String(16)),  # a StageAction
+        Column("counts_as", String(16)),  # a CountsAs
         Column("status", String(16)),
         Column("status_reason", Text),
         # The merge base once the row is written: see ecw_merge_base.
@@ -180,10 +180,12 @@ def refuse(connection: Connection, stage: Stage, reasons: Mapping[int, str], rul
     for seq, reason in sorted(reasons.items()):
         number = select(func.coalesce(func.max(b.c.seq), 0) + 1).scalar_subquery()
         batch = literal(stage.source) if stage.source else null()
-        reject = (literal("load"), literal(rule), literal(column), literal(reason))
+        reject = (literal(RejectStep.LOAD, String), literal(rule), literal(column), literal(reason))
         lines = select(number, s.c.ecw_id, *reject, s.c.hash, s.c.source_version, batch).where(s.c.seq == seq)
         connection.execute(b.insert().from_select(list(REJECT), lines))
-        connection.execute(update(s).where(s.c.seq == seq).values(action=REFUSED, counts_as=REFUSED, fields=None))
+        connection.execute(
+            update(s).where(s.c.seq == seq).values(action=StageAction.REFUSED, counts_as=CountsAs.REFUSED, fields=None)
+        )
 
 
 def differs(stage: Stage, target: BusinessTable) -> ColumnElement[bool]:

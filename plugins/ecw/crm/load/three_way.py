@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Select, and_, bindparam, not_, null, or_, sel
 from ecw.crm import journal
 from ecw.crm.db.business_table import LOCK, BusinessTable, as_read
 from ecw.crm.db.converters import Unfit, plain, same
+from ecw.crm.db.enums import Direction, JournalOutcome, Operation, StageAction
 from ecw.crm.db.tables import ecw_conflict, ecw_intent, ecw_merge_base, ecw_own_write
 from ecw.crm.load.identity import Guard
 from ecw.crm.load.match_unconfirmed import OPEN
@@ -72,7 +73,7 @@ class _Merging:
         self.connection, self.stage, self.target, self.run, self.resource = connection, stage, target, run, resource
         names = [name for name in target.columns if name != target.mapped.key]
         self.rules = {name: target.mapped.rules.get(name, RULE) for name in names}
-        i, updates = ecw_intent.c, {"practice": run["practice"], "resource": resource, "operation": "update"}
+        i, updates = ecw_intent.c, {"practice": run["practice"], "resource": resource, "operation": Operation.UPDATE}
         unknown = select(i.crm_id, i.sent).filter_by(**updates).where(i.state.in_(OPEN), i.sent.is_not(None))
         self.unknown = {crm_id: orjson.loads(sent) for crm_id, sent in connection.execute(unknown)}
         self.guard = Guard(connection, target, run, resource)
@@ -100,7 +101,7 @@ class _Merging:
             self.connection.execute(_update(s, {}), unchanged)
         return replace(
             merge_counts,
-            locked=merge_counts.locked + sum(result["b_action"] == "locked" for result, _ in merged),
+            locked=merge_counts.locked + sum(result["b_action"] == StageAction.LOCKED for result, _ in merged),
             conflicts=merge_counts.conflicts + sum(result["conflicts"] for result, _ in merged),
             pending_push=merge_counts.pending_push + sum(result["pending_push"] for result, _ in merged),
             normalized_fields=merge_counts.normalized_fields + sum(result["normalized_fields"] for result, _ in merged),
@@ -126,13 +127,13 @@ class _Merging:
         merged = merge(self.rules, base, crm, emr, newer=self._newer(row), choices=choices)
         if row[f"t_{self.target.mapped.key}"] != row["ecw_id"]:
             merged.to_crm[self.target.mapped.key] = row["ecw_id"]  # somebody removed the eCW id from the linked row
-        action = "same" if not merged.to_crm else "locked" if row["t__lock"] else "update"
+        action = StageAction.SAME if not merged.to_crm else StageAction.LOCKED if row["t__lock"] else StageAction.UPDATE
         if respelled := [name for name in normalized_fields if emr[name] != row["ecw_id"]]:
             self._log(crm_id, row["ecw_id"], respelled)
-        if action != "locked" and (merged.conflicts or crm_id in self.open):
+        if action != StageAction.LOCKED and (merged.conflicts or crm_id in self.open):
             self._record(crm_id, row["ecw_id"], merged, crm, emr)
         written = self._written(row["seq"], action, merged) | {"normalized_fields": len(normalized_fields)}
-        return written, self._values(row, merged) if action == "update" else None
+        return written, self._values(row, merged) if action == StageAction.UPDATE else None
 
     def _newer(self, row: Mapping[Any, Any]) -> Newer:
         crm, emr = edit_times.edited(row), row["source_version"]
@@ -168,9 +169,9 @@ class _Merging:
                 practice=self.run["practice"],
                 resource=self.resource,
                 run_id=self.run["run_id"],
-                direction=journal.PUSH,  # it completes a push
+                direction=Direction.PUSH,  # it completes a push
                 operation=journal.LEARN,
-                outcome="done",
+                outcome=JournalOutcome.DONE,
                 message=journal.LEARNED,
                 crm_id=crm_id,
                 ecw_id=ecw_id,
@@ -178,7 +179,7 @@ class _Merging:
             ),
         )
 
-    def _written(self, seq: int, action: str, merged: Merged) -> dict[str, Any]:
+    def _written(self, seq: int, action: StageAction, merged: Merged) -> dict[str, Any]:
         agreed = merged.pulled.texts()
         return {
             "b_seq": seq,
@@ -187,9 +188,9 @@ class _Merging:
             "b_crm": agreed["crm"],
             "b_sent": agreed["sent"],
             "b_fields": ", ".join(sorted(merged.to_crm)) or None,
-            "b_unsettled": action == "locked" or bool(merged.held),
+            "b_unsettled": action == StageAction.LOCKED or bool(merged.held),
             "conflicts": len(merged.conflicts),
-            "pending_push": len(merged.to_emr) if action != "locked" else 0,
+            "pending_push": len(merged.to_emr) if action != StageAction.LOCKED else 0,
         }
 
     def _values(self, row: Mapping[Any, Any], merged: Merged) -> dict[str, Any]:
@@ -223,7 +224,12 @@ def _differing(connection: Connection, stage: Stage, target: BusinessTable, run:
             .outerjoin(a, agreed)
             .outerjoin(ecw_own_write, edit_times.joined(target, whose))
         )
-        .where(or_(s.c.action == "update", and_(s.c.action == "same", a.c.ecw_id.is_not(None), not_(as_agreed))))
+        .where(
+            or_(
+                s.c.action == StageAction.UPDATE,
+                and_(s.c.action == StageAction.SAME, a.c.ecw_id.is_not(None), not_(as_agreed)),
+            )
+        )
     )
 
 

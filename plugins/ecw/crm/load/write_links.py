@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from ecw.crm.db.business_table import STATUS, BusinessTable
-from ecw.crm.db.enums import DELETED
+from ecw.crm.db.enums import DELETED, LinkStatus, StageAction
 from ecw.crm.db.tables import UtcTime, ecw_link, ecw_merge_base
 from ecw.crm.db.upsert import insert
 from ecw.crm.load import journal
@@ -32,7 +32,8 @@ from ecw.crm.load.stage import Stage
 from ecw.crm.state import edit_times
 from ecw.models import Run
 
-WRITTEN = ("insert", "update", "same")  # actions after which the CRM's row is the merged staged row
+# Actions after which the CRM's row is the merged staged row.
+WRITTEN = (StageAction.INSERT, StageAction.UPDATE, StageAction.SAME)
 RENEWED = (
     *("crm_id", "hash", "mapping_version", "source_version", "last_seen_run", "status", "status_reason"),
     *("read_at", "stale_run"),
@@ -69,13 +70,13 @@ def _upsert_links(connection: Connection, stage: Stage, target: BusinessTable, r
         s.c.source_version,
         read_at,
         null(),
-        case((s.c.action == "insert", run_id), else_=null()),
-        case((s.c.action == "update", run_id), else_=null()),
+        case((s.c.action == StageAction.INSERT, run_id), else_=null()),
+        case((s.c.action == StageAction.UPDATE, run_id), else_=null()),
         literal(run_id),
         s.c.status,
         s.c.status_reason,
         null(),
-    ).where(s.c.action.in_([*WRITTEN, "locked"]))
+    ).where(s.c.action.in_([*WRITTEN, StageAction.LOCKED]))
     statement = insert(connection, ecw_link).from_select(ecw_link.columns.keys(), staged)
     new = statement.excluded
     # The CRM's row was deleted, and is inserted again; or another row is adopted.
@@ -96,8 +97,8 @@ def _upsert_links(connection: Connection, stage: Stage, target: BusinessTable, r
 def _mark_stale(connection: Connection, stage: Stage, of_resource: ColumnElement[bool], run_id: str) -> list[str]:
     """Note the stale records; return the eCW ids of those that were stale in an earlier run, too."""
     s = stage.rows
-    older = and_(of_resource, ecw_link.c.ecw_id == s.c.ecw_id, s.c.action == "stale")
-    if not connection.execute(select(exists().where(s.c.action == "stale"))).scalar():
+    older = and_(of_resource, ecw_link.c.ecw_id == s.c.ecw_id, s.c.action == StageAction.STALE)
+    if not connection.execute(select(exists().where(s.c.action == StageAction.STALE))).scalar():
         return []
     still = select(ecw_link.c.ecw_id).where(older, ecw_link.c.stale_run != run_id).order_by(ecw_link.c.ecw_id)
     still_stale = list(connection.scalars(still.distinct()))
@@ -155,18 +156,20 @@ def mark_deleted(connection: Connection, stage: Stage, target: BusinessTable, ru
     reason = select(b.c.reason).where(b.c.rule == DELETED, b.c.ecw_id == link.c.ecw_id).limit(1).scalar_subquery()
     # Without a hash the record is mapped again if it returns unchanged; without a version any version is accepted then.
     cleared = {"hash": "", "source_version": None, "stale_run": None}
-    connection.execute(update(link).where(deleted_links).values(status=DELETED, status_reason=reason, **cleared))
+    connection.execute(
+        update(link).where(deleted_links).values(status=LinkStatus.DELETED, status_reason=reason, **cleared)
+    )
     column = status_column(target)
     if column is None:
         return
-    crm_id, differs = cast(link.c.crm_id, target.key.type), column.is_distinct_from(DELETED)
+    crm_id, differs = cast(link.c.crm_id, target.key.type), column.is_distinct_from(LinkStatus.DELETED)
     of_rows = (
         select(link.c.ecw_id, link.c.crm_id).join(target.table, target.key == crm_id).where(deleted_links, differs)
     )
     journal.write_marked(connection, of_rows.subquery(), run, resource)
     marked = update(target.table).where(target.key.in_(select(crm_id).where(deleted_links)), differs)
     whose = edit_times.Whose(run["practice"], resource)
-    edit_times.write(connection, target, whose, marked.values({column.name: DELETED}))
+    edit_times.write(connection, target, whose, marked.values({column.name: LinkStatus.DELETED}))
 
 
 def status_column(target: BusinessTable) -> Column[Any] | None:

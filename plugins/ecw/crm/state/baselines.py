@@ -1,4 +1,4 @@
-"""Which runs covered as much of eCW as a given one, and how many records such runs usually find."""
+"""Which runs are comparable with a given one, and how many records such runs usually find."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from sqlalchemy import ColumnElement, Connection, Engine, func, or_, select
 from ecw.crm.db.engine import reading
 from ecw.crm.db.tables import ecw_run
 from ecw.crm.state.runs import LOADED
-from ecw.models import Run
+from ecw.models import Run, RunType
+from ecw.resources import StrategyName
 
 RUNS = 5  # with so many runs a single bad one does not change the median
 LEAST_RUNS = 3  # partial runs that a usual number needs
@@ -20,7 +21,7 @@ LEAST_RUNS = 3  # partial runs that a usual number needs
 LEAST_RECORDS = 20
 LEAST_PATIENTS = 50
 # Scheduled runs by these strategies cover parts of similar size: a calendar of a fixed length, a share of the patients.
-SCHEDULE, PER_PATIENT = ALIKE = ("schedule", "per_patient")
+ALIKE = (StrategyName.SCHEDULE, StrategyName.PER_PATIENT)
 
 
 class Seen(NamedTuple):
@@ -47,12 +48,12 @@ def before(
     return _seen(connection, practice, resource, chosen & (ecw_run.c.run_id != run_id), RUNS)
 
 
-def last_whole(engine: Engine, run: Run, resource: str, strategy: str) -> datetime | None:
+def last_full_scan(engine: Engine, run: Run, resource: str, strategy: str) -> datetime | None:
     """Return the end of the window of the last loaded full scan by a strategy, except this run."""
     r = ecw_run
     statement = select(func.max(r.c.window_end)).where(
         *(r.c.practice == run["practice"], r.c.resource == resource, r.c.run_id != run["run_id"]),
-        *(r.c.state == LOADED, r.c.run_type != "backfill", r.c.strategy == strategy, _is_full_scan()),
+        *(r.c.state == LOADED, r.c.run_type != RunType.BACKFILL, r.c.strategy == strategy, _is_full_scan()),
     )
     with reading(engine) as connection:
         return connection.execute(statement).scalar()
@@ -84,7 +85,7 @@ def _is_partial(strategies: Sequence[str]) -> ColumnElement[bool]:
     r = ecw_run
     return (
         r.c.strategy.in_(strategies)
-        & (r.c.run_type == "scheduled")
+        & (r.c.run_type == RunType.SCHEDULED)
         & r.c.window_start.is_not(None)
         & r.c.full_scan.is_not(True)
     )
@@ -101,7 +102,9 @@ def _seen(connection: Connection, practice: str, resource: str, chosen: ColumnEl
     records = r.c.fetched - func.coalesce(r.c.deferred_loaded, 0) - func.coalesce(r.c.deleted_at_source, 0)
     statement = (
         select(r.c.run_id, records, r.c.patients_queried, r.c.full_scan, r.c.strategy, deleted_since)
-        .where(r.c.practice == practice, r.c.resource == resource, r.c.state == LOADED, r.c.run_type != "backfill")
+        .where(
+            r.c.practice == practice, r.c.resource == resource, r.c.state == LOADED, r.c.run_type != RunType.BACKFILL
+        )
         .where(chosen)
         .order_by(r.c.started_at.desc(), r.c.run_id.desc())
         .limit(limit)

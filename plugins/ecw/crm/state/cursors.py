@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, select
 from ecw.crm.db.engine import reading
 from ecw.crm.db.tables import ecw_cursor
 from ecw.crm.db.upsert import upsert
-from ecw.models import Run
+from ecw.models import Run, RunType
 
 
 def get(engine: Engine, practice: str, resource: str) -> datetime | None:
@@ -27,10 +27,10 @@ def move(connection: Connection, run: Run, resource: str) -> None:
     """
     start, end = run["window_start"], datetime.fromisoformat(run["window_end"])
     position = _position(connection, run["practice"], resource)
-    if run["run_type"] == "backfill":
+    if run["run_type"] == RunType.BACKFILL:
         return
     if position is None:
-        contiguous = start is None or run["run_type"] == "scheduled"
+        contiguous = start is None or run["run_type"] == RunType.SCHEDULED
     else:
         contiguous = end > position and (start is None or datetime.fromisoformat(start) <= position)
     if contiguous:

@@ -114,7 +114,7 @@ def newer(
 
 
 def write(connection: Connection, target: BusinessTable, whose: Whose, statement: Update) -> None:
-    """Execute an own UPDATE of the CRM's table, which is no edit of the CRM. Call `settle` after the last one."""
+    """Execute an own UPDATE of the CRM's table, so it is not the CRM's edit. Call `settle` after the last one."""
     column, chosen = changed_column(target), statement.whereclause
     if column is not None and chosen is not None:
         # Mostly no row matches; one query to find that out is cheaper than two statements.

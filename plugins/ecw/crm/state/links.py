@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Engine, Select, Table, and_, cast, exists,
 
 from ecw.crm.db.business_table import key_of
 from ecw.crm.db.engine import reading
-from ecw.crm.db.enums import DELETED, RejectState
+from ecw.crm.db.enums import LinkStatus, RejectState, RejectStep
 from ecw.crm.db.tables import ecw_cursor, ecw_deferred_row, ecw_link, ecw_reject, ecw_run
 
 _CHUNK = 5_000  # rows fetched at a time
@@ -60,7 +60,9 @@ def known(
     statement = select(ecw_link.c.ecw_id, ecw_link.c.hash, ecw_link.c.mapping_version, ecw_link.c.source_version).where(
         ecw_link.c.practice == practice,
         ecw_link.c.resource == resource,
-        ~exists().where(*_of_link(ecw_reject), ecw_reject.c.state != RejectState.RESOLVED, ecw_reject.c.step != "push"),
+        ~exists().where(
+            *_of_link(ecw_reject), ecw_reject.c.state != RejectState.RESOLVED, ecw_reject.c.step != RejectStep.PUSH
+        ),
         ~exists().where(*_of_link(ecw_deferred_row)),
     )
     if run_id is not None:
@@ -112,7 +114,7 @@ def of_run(engine: Engine, practice: str, resource: str, run_id: str) -> list[st
 def merged(engine: Engine, practice: str, resource: str) -> set[str]:
     """Return the eCW ids of a resource that eCW has merged into others."""
     statement = select(ecw_link.c.ecw_id).where(
-        ecw_link.c.practice == practice, ecw_link.c.resource == resource, ecw_link.c.status == "merged"
+        ecw_link.c.practice == practice, ecw_link.c.resource == resource, ecw_link.c.status == LinkStatus.MERGED
     )
     with reading(engine) as connection:
         return set(connection.scalars(statement))
@@ -151,7 +153,7 @@ def left_since(
         .where(
             link.practice == practice,
             link.resource == resource,
-            link.status.in_(["merged", DELETED]),
+            link.status.in_([LinkStatus.MERGED, LinkStatus.DELETED]),
             or_(link.last_seen_run == run_id, link.last_seen_run.in_(runs)),
         )
         .order_by(link.status, link.ecw_id)

@@ -12,13 +12,13 @@ import orjson
 from sqlalchemy import Connection, Engine, and_, delete, select
 
 from ecw.crm.db.engine import reading
-from ecw.crm.db.enums import RejectState
+from ecw.crm.db.enums import RejectState, RejectStep
 from ecw.crm.db.errors import working
 from ecw.crm.db.tables import ecw_link, ecw_merge_base, ecw_quality_result, ecw_reject, ecw_run
 from ecw.crm.db.upsert import upsert
 from ecw.crm.state import baselines
 from ecw.crm.state.runs import LOADED
-from ecw.models import Run
+from ecw.models import Run, RunType
 
 PASS, WARN, REJECT, STOP = VERDICTS = ("pass", "warn", "reject", "stop")  # the worst last
 VOLUME = "volume"
@@ -105,7 +105,7 @@ def usual(
     Full scans are compared with full scans. The other runs cover parts. Of them only scheduled runs are comparable,
     with runs of the same `strategy`; and per patient if `patients_queried` patients were queried one by one.
     """
-    if not full_scan and run["run_type"] != "scheduled":
+    if not full_scan and run["run_type"] != RunType.SCHEDULED:
         return Usual(None, full_scan)
     with reading(engine) as connection:
         before = baselines.before(
@@ -153,7 +153,7 @@ def _judged(connection: Connection, practice: str, resource: str, ecw_ids: list[
     rejected: dict[str, dict[tuple[str, str], str | None]] = {}
     refused = select(r.c.ecw_id, r.c.rule, r.c.column, r.c.hash).where(
         *(r.c.practice == practice, r.c.resource == resource, r.c.ecw_id.in_(ecw_ids)),
-        *(r.c.step == "check", r.c.state != RejectState.RESOLVED),
+        *(r.c.step == RejectStep.CHECK, r.c.state != RejectState.RESOLVED),
     )
     for ecw_id, rule, column, content in connection.execute(refused):
         rejected.setdefault(ecw_id, {})[rule, column] = content

@@ -1,4 +1,4 @@
-"""Queries of the ledger about a run as a whole, and about earlier runs."""
+"""Queries of the run records about a run as a whole, and about earlier runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Engine, Select, Table, and_, exists, func, select, update
 
 from ecw.crm.db.engine import exclusive, reading
-from ecw.crm.db.enums import DELETED, ConflictState, RejectState
+from ecw.crm.db.enums import DELETED, ConflictState, RejectState, RejectStep
 from ecw.crm.db.tables import (
     ecw_conflict,
     ecw_cursor,
@@ -20,22 +20,21 @@ from ecw.crm.db.tables import (
 )
 from ecw.crm.state.runs import LOADED, is_live
 from ecw.errors import ConfigurationError
-from ecw.models import Mode, Run
+from ecw.models import Mode, Run, RunKind, RunType
 
-PULL, REPLAY, PUSH = "pull", "replay", "push"  # kinds of runs: each is a DAG of its own
 AGAIN = "~"  # between a run's id and its number, if Airflow used the id again
 LONGEST_ID = 240  # characters of an id that leave room for the number
 
 
 def of_run(engine: Engine, run: Run) -> list[dict[str, Any]]:
-    """Return the ledger's rows of a run, one for each resource."""
+    """Return the records of a run, one for each resource."""
     statement = select(ecw_run).where(ecw_run.c.practice == run["practice"], ecw_run.c.run_id == run["run_id"])
     with reading(engine) as connection:
         return [dict(row) for row in connection.execute(statement).mappings()]
 
 
 def require_own_id(engine: Engine, practice: str, run_id: str, mode: str) -> None:
-    """Raise ConfigurationError if the other kind of run has the id: pulls and replays are two DAGs with one ledger."""
+    """Raise ConfigurationError if the other kind of run has the id: pulls and replays are two DAGs with one table."""
     r, replay = ecw_run, mode == Mode.REPLAY
     other = r.c.mode != Mode.REPLAY if replay else r.c.mode == Mode.REPLAY
     taken = exists().where(r.c.practice == practice, r.c.run_id == run_id, other)
@@ -48,20 +47,20 @@ def require_own_id(engine: Engine, practice: str, run_id: str, mode: str) -> Non
             )
 
 
-def archive(engine: Engine, practice: str, run_id: str, kind: str = PULL) -> str | None:
+def archive(engine: Engine, practice: str, run_id: str, kind: RunKind = RunKind.PULL) -> str | None:
     """Rename an earlier run of this id and kind in all bookkeeping tables; return its new id, None without such a run.
 
     Airflow can use a run id again after it deleted the run (`airflow db clean`, a deleted run): for a backfill of the
-    same interval, or because a person chose the id. The ledger's rows of the first run must not become those of the
+    same interval, or because a person chose the id. The records of the first run must not become those of the
     second. If a run of another kind has the id as well, nothing is renamed: that run may be working.
     """
     with engine.begin() as connection:
         exclusive(connection, f"ecw run {practice}")
         replayed = ecw_run.c.mode == Mode.REPLAY
         known = {
-            PULL: _of(ecw_run, practice, run_id).where(~replayed),
-            REPLAY: _of(ecw_run, practice, run_id).where(replayed),
-            PUSH: _of(ecw_push_item, practice, run_id),
+            RunKind.PULL: _of(ecw_run, practice, run_id).where(~replayed),
+            RunKind.REPLAY: _of(ecw_run, practice, run_id).where(replayed),
+            RunKind.PUSH: _of(ecw_push_item, practice, run_id),
         }
         if [name for name, found in known.items() if connection.scalar(select(found.exists()))] != [kind]:
             return None
@@ -152,7 +151,7 @@ def refused(engine: Engine, practice: str, resource: str) -> list[str]:
         r.c.resource == resource,
         r.c.state == RejectState.OPEN,
         r.c.rule != DELETED,
-        r.c.step != "push",
+        r.c.step != RejectStep.PUSH,
         ~r.c.ecw_id.startswith("no-id-"),
         ~linked,
     )
@@ -176,7 +175,12 @@ def linked(engine: Engine, practice: str, resource: str) -> int:
 def loaded_in_backfill(engine: Engine, practice: str, resource: str) -> bool:
     """Return True if a backfill has ever loaded a resource; a backfill moves no cursor."""
     r = ecw_run
-    in_backfill = (r.c.practice == practice, r.c.resource == resource, r.c.run_type == "backfill", r.c.state == LOADED)
+    in_backfill = (
+        r.c.practice == practice,
+        r.c.resource == resource,
+        r.c.run_type == RunType.BACKFILL,
+        r.c.state == LOADED,
+    )
     with reading(engine) as connection:
         return bool(connection.execute(select(exists().where(*in_backfill))).scalar())
 

@@ -1,4 +1,4 @@
-"""The ledger: one row for each resource of each run, written from the run's begin on."""
+"""The run records: one row for each resource of each run, written from the run's begin on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ecw.crm.db.enums import RunState
 from ecw.crm.db.tables import ecw_run
 from ecw.crm.db.upsert import insert, upsert
 from ecw.errors import ConcurrentRun, ConfigurationError, EcwError, RetryableError
-from ecw.models import Batch, Counts, Mode, Run
+from ecw.models import Batch, Counts, Mode, Run, RunType
 
 RUNNING, LOADED, FAILED, DRY = RunState.RUNNING, RunState.LOADED, RunState.FAILED, RunState.DRY
 
@@ -58,7 +58,7 @@ def begin(
 
 def is_live() -> ColumnElement[bool]:
     """Return the condition of the live runs: neither backfills nor replays."""
-    return and_(ecw_run.c.run_type != "backfill", ecw_run.c.mode != Mode.REPLAY)
+    return and_(ecw_run.c.run_type != RunType.BACKFILL, ecw_run.c.mode != Mode.REPLAY)
 
 
 def require_alone(connection: Connection, run: Run, goes_on: Callable[[str], bool]) -> None:
@@ -126,11 +126,13 @@ def give_back(engine: Engine, run: Run) -> int:
     The run may have been marked failed by hand before their tasks began, or killed. Other runs must not wait for it,
     and the next run of the same backfill takes over its snapshots.
     """
-    snapshot = "; resources without a search by date are fetched by the next run of the backfill, if there is one."
+    advice = ", or leave it to the next run."
+    if run["run_type"] == RunType.BACKFILL:
+        advice = "; resources without a search by date are fetched by the next run of the backfill, if there is one."
     ended = RetryableError(
         "The run ended before this was loaded.",
         who="data engineer",
-        next_step=f"clear its tasks{snapshot if run['run_type'] == 'backfill' else ', or leave it to the next run.'}",
+        next_step=f"clear its tasks{advice}",
     )
     of_run = [ecw_run.c.practice == run["practice"], ecw_run.c.run_id == run["run_id"], ecw_run.c.state == RUNNING]
     values = {"state": FAILED, "ended_at": datetime.now(UTC), "error": str(ended)}
@@ -159,12 +161,12 @@ def numbers(engine: Engine, run: Run, resource: str) -> Counts | None:
 
 
 def row(connection: Connection, run: Run, resource: str) -> RowMapping | None:
-    """Return the ledger's row of a resource of the run."""
+    """Return the record of a resource of the run."""
     return connection.execute(select(ecw_run).where(*_is(run, resource))).mappings().one_or_none()
 
 
 def numbers_of(found: RowMapping | Mapping[str, Any]) -> Counts:
-    """Return the counts of a loaded ledger row."""
+    """Return the counts of a loaded run record."""
     return Counts(*(found[name] for name in ("fetched", "rejected", "inserted", "updated", "unchanged")))
 
 

@@ -10,8 +10,8 @@ from jwt.algorithms import RSAAlgorithm
 from jwt.exceptions import InvalidKeyError
 
 from ecw.errors import ConfigurationError, KeyNotPublished, RetryableError
-from ecw.fhir.auth.private_key import parsed
 from ecw.fhir.connection import EcwSettings
+from ecw.fhir.keys.private_key import parsed
 from ecw.fhir.transport import Transport
 
 

@@ -18,9 +18,9 @@ from requests.auth import AuthBase, HTTPBasicAuth
 
 from ecw.errors import ServerUnavailable
 from ecw.fhir.auth.discovery import discover_token_url
-from ecw.fhir.auth.private_key import parsed
 from ecw.fhir.auth.token_errors import refusal_of
 from ecw.fhir.connection import EcwSettings
+from ecw.fhir.keys.private_key import parsed
 from ecw.fhir.responses import json_of
 from ecw.fhir.transport import Transport
 

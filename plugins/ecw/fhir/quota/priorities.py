@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Literal
 
+from ecw.models import RunType
+
 Kind = Literal["on_demand", "scheduled", "backfill"]
 
 # The guaranteed share of each kind while all are active: on-demand pulls and pushes first, the backfill last.
@@ -17,7 +19,8 @@ RELEASE = 0.7
 
 def kind_of(run_type: str) -> Kind:
     """Return the kind of work for Airflow's run type."""
-    return {"scheduled": "scheduled", "backfill": "backfill"}.get(run_type, "on_demand")  # type: ignore[return-value]
+    kinds: Mapping[str, Kind] = {RunType.SCHEDULED: "scheduled", RunType.BACKFILL: "backfill"}
+    return kinds.get(run_type, "on_demand")
 
 
 def allowed(kind: Kind, budget: int, used: Mapping[str, int], active: Collection[str], elapsed: float) -> int:

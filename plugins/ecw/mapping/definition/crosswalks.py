@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ecw.mapping.definition.code_systems import canonical
+from ecw.mapping.code_systems import canonical
 from ecw.mapping.definition.mapping_file import PolicyEntry
 from ecw.mapping.definition.yaml_file import YamlFile, as_text
 from ecw.settings.did_you_mean import did_you_mean

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from ecw.mapping.definition.code_systems import canonical
+from ecw.mapping.code_systems import canonical
 from ecw.spelling import is_respelled
 
 Json = dict[str, Any]

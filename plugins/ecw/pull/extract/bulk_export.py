@@ -24,6 +24,7 @@ from ecw.pull.extract.extract import fetch_wanted, finished_batch
 from ecw.pull.extract.fetch import fetch
 from ecw.pull.extract.missing import in_turn, not_come
 from ecw.pull.extract.search_request import SearchRequest, read
+from ecw.resources import StrategyName
 from ecw.staging import batch_file, filesystem
 
 LONGEST_WAIT = 600.0  # seconds between two polls, whatever the server asks for
@@ -140,7 +141,7 @@ def _collect(context: ExtractContext, client: EcwClient, manifest: Manifest, kep
     fetch_wanted(context, client)
     _clean_up(context, client, kept)
     all_calls = kept.calls + client.calls - calls
-    batch = finished_batch(context, "bulk", all_calls, started, datetime.fromisoformat(kept.at))
+    batch = finished_batch(context, StrategyName.BULK, all_calls, started, datetime.fromisoformat(kept.at))
     filesystem.remove(kept.path)
     if since is not None:
         batch |= {"completeness": f"what changed in the group since {since}", "full_scan": False}
@@ -149,18 +150,18 @@ def _collect(context: ExtractContext, client: EcwClient, manifest: Manifest, kep
 
 def _stage(context: ExtractContext, client: EcwClient, manifest: Manifest, kept: Kept) -> None:
     """Stage the export's files of the resource, except those that an earlier try has staged completely."""
-    parts, since = context.parts, datetime.fromisoformat(kept.since) if kept.since else None
-    parts.resume()
+    checkpoint, since = context.checkpoint, datetime.fromisoformat(kept.since) if kept.since else None
+    checkpoint.resume()
     for file in manifest.files:
-        progress = parts.progress.get(file.url)
+        progress = checkpoint.progress.get(file.url)
         if file.fhir_type != context.resource.fhir_type or (progress is not None and progress.done):
             continue
         lines = exports.lines(client, file)
         while chunk := list(islice(lines, PART_RECORDS)):
             kept.older += sum(not is_since(record, since) for record in chunk)
-            parts.add(file.url, chunk, None, done=False)
-        parts.add(file.url, [], None, done=True)
-        parts.flush()
+            checkpoint.add(file.url, chunk, None, done=False)
+        checkpoint.add(file.url, [], None, done=True)
+        checkpoint.flush()
         kept.failures = 0
 
 
@@ -202,7 +203,7 @@ def _give_up(context: ExtractContext, client: EcwClient, kept: Kept) -> None:
     """Cancel an export that cannot succeed, and discard the records that it returned."""
     _clean_up(context, client, kept)
     kept.forget()
-    filesystem.remove(context.parts.folder)
+    filesystem.remove(context.checkpoint.folder)
 
 
 def _group(client: EcwClient, name_or_id: str) -> str:

@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ecw.crm.state import baselines, links
+from ecw.models import RunType
 from ecw.pull.extract.context import ExtractContext
 from ecw.pull.extract.dedupe import last_updated
+from ecw.resources import StrategyName
 from ecw.staging import batch_file, filesystem
 
 if TYPE_CHECKING:
@@ -36,10 +38,10 @@ def since_when(engine: Engine, context: ExtractContext) -> Since | None:
     records that changed after it, and no older ones.
     """
     run, resource, options = context.run, context.resource.name, context.options
-    if run["window_start"] is None or options.full or run["run_type"] == "backfill":
+    if run["window_start"] is None or options.full or run["run_type"] == RunType.BACKFILL:
         return None
     heeds = (batch_file.read_json(_memory(context)) or {}).get("heeds")
-    last = baselines.last_whole(engine, run, resource, "bulk")
+    last = baselines.last_full_scan(engine, run, resource, StrategyName.BULK)
     if heeds is False or last is None or context.end - last >= timedelta(hours=options.full_cycle_hours):
         return None
     start = datetime.fromisoformat(run["window_start"]) - timedelta(minutes=options.overlap_minutes)

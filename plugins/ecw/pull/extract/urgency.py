@@ -24,7 +24,8 @@ from ecw.mapping.fhirpath.parse import parse
 from ecw.models import Run
 from ecw.pull.context import PullContext
 from ecw.pull.mapped_columns import mapped_of
-from ecw.pull.plan.plan import Plan, options_of
+from ecw.pull.run_plan import Plan, options_of
+from ecw.resources import StrategyName
 
 RESOURCE = "insurance"
 OVER = ("cancelled", "entered-in-error", "finished")  # states of an encounter to which no patient will come
@@ -45,7 +46,9 @@ def urgent(context: PullContext) -> dict[str, list[str]]:
 
 def note(run: Run, engine: Engine, plan: Plan, rows: Sequence[dict[str, Any]]) -> None:
     """Add the age of each group's insurance to a run's summary, if the run fetched insurance patient by patient."""
-    row = next((row for row in rows if row["resource"] == RESOURCE and row.get("strategy") == "per_patient"), None)
+    row = next(
+        (row for row in rows if row["resource"] == RESOURCE and row.get("strategy") == StrategyName.PER_PATIENT), None
+    )
     options = options_of(plan)
     if row is None or options.few:
         return

@@ -13,20 +13,20 @@ from sqlalchemy import Engine
 from ecw.crm.db.engine import reading
 from ecw.crm.state import backfill_claims, practices, runs
 from ecw.errors import ConfigurationError, SnapshotPending
-from ecw.models import PullRequest, Run
+from ecw.models import PullRequest, Run, RunType
 from ecw.practice.client import client_for
 from ecw.practice.mappings import PracticeMappings
 from ecw.practice.preflight import require_ready
+from ecw.pull.capabilities import read_server
 from ecw.pull.context import PullContext
 from ecw.pull.extract.strategies import STRATEGIES
-from ecw.pull.plan.capabilities import read_server
 from ecw.pull.plan.make_plan import make
 from ecw.pull.plan.new_run import new_run
 from ecw.pull.plan.resolve_patients import ecw_ids, require_practitioners
 from ecw.pull.plan.select_strategy import Choice, choose
 from ecw.pull.plan.validate_request import settled, window_of
 from ecw.pull.plan.window import window
-from ecw.resources import RESOURCES
+from ecw.resources import RESOURCES, StrategyName
 from ecw.settings import connections, schedule
 from ecw.settings.pull import Options, require_within
 from ecw.staging import batch_file
@@ -50,7 +50,7 @@ def open_run(engine: Engine, request: PullRequest, is_running: Callable[[str], b
     log.info("Practice %s, from %s to %s.", run["practice"], run["window_start"] or "the beginning", run["window_end"])
     if options.dry_run:
         log.info("This is a dry run: it writes only its own row in ecw_run and its quality report.")
-    if options.few or options.dry_run or run["run_type"] == "backfill":
+    if options.few or options.dry_run or run["run_type"] == RunType.BACKFILL:
         is_running = None  # such a run never waits; two full runs at once would fetch the same records
     if is_running is not None:
         _require_alone(engine, run, is_running)
@@ -113,7 +113,7 @@ def _plan(context: PullContext, choices: Mapping[str, Choice], calls_per_minute:
     try:
         make(context, choices, covered, calls_per_minute)
     except BaseException as error:
-        for name in own if run["run_type"] == "backfill" and not options.dry_run else ():
+        for name in own if run["run_type"] == RunType.BACKFILL and not options.dry_run else ():
             runs.fail(context.engine, run, name, error)  # releases the claim
         raise
     return own
@@ -132,12 +132,12 @@ def _share(engine: Engine, run: Run, choices: Mapping[str, Choice], options: Opt
 
     Raises SnapshotPending while another run still fetches the practitioners whose schedules this run needs.
     """
-    if run["run_type"] != "backfill" or options.dry_run:
+    if run["run_type"] != RunType.BACKFILL or options.dry_run:
         return {}
     undated = [name for name, choice in choices.items() if not STRATEGIES[choice.strategies[0]].dated]
     taken = backfill_claims.claim(engine, run, undated, full=options.full)
     first = taken.get("practitioner")
-    if first and not first.loaded and any(choice.strategies[0] == "schedule" for choice in choices.values()):
+    if first and not first.loaded and any(choice.strategies[0] == StrategyName.SCHEDULE for choice in choices.values()):
         error = SnapshotPending(
             f"The run {first.run_id} of this backfill is still fetching the practitioners whose schedules this run "
             "needs.",

@@ -8,16 +8,16 @@ from dataclasses import asdict, replace
 
 from ecw.crm.state import run_history
 from ecw.errors import PlanExceedsInterval
-from ecw.models import Run
+from ecw.models import Run, RunType
+from ecw.pull import run_plan
 from ecw.pull.context import PullContext
 from ecw.pull.extract import urgency
 from ecw.pull.extract.rotation import longest_turn, share_due, since_turns, turns_due
 from ecw.pull.extract.strategies import STRATEGIES
-from ecw.pull.plan import plan
-from ecw.pull.plan.plan import Line, Plan
 from ecw.pull.plan.select_strategy import Choice
 from ecw.pull.plan.window import own_window, start_of
-from ecw.resources import RESOURCES, Resource
+from ecw.pull.run_plan import Line, Plan
+from ecw.resources import RESOURCES, Resource, StrategyName
 from ecw.settings.pull import Options
 
 PAGE = 100  # records on a page; eCW's size is not known
@@ -42,7 +42,7 @@ def make(context: PullContext, choices: Mapping[str, Choice], covered: Mapping[s
     chosen = ((RESOURCES[name], choice) for name, choice in choices.items() if name not in covered)
     lines = {resource.name: _line(context, resource, choice, possible) for resource, choice in chosen}
     # A backfill uses the calls that other runs leave, and has no time limit.
-    no_limit = options.ignore_time_budget or run["run_type"] == "backfill"
+    no_limit = options.ignore_time_budget or run["run_type"] == RunType.BACKFILL
     if not (options.few or options.full or no_limit):
         _shorten_turns(run, lines, possible * options.every_minutes, options)
     total = sum(line["calls"] for line in lines.values())
@@ -61,7 +61,7 @@ def make(context: PullContext, choices: Mapping[str, Choice], covered: Mapping[s
             next_step="trigger one run by hand with the option ignore_time_budget, or raise full_cycle_hours, or "
             f"choose another strategy for {largest} (a bulk export needs about ten calls).",
         )
-    plan.keep(run, result)
+    run_plan.keep(run, result)
     return result
 
 
@@ -69,7 +69,7 @@ def _line(context: PullContext, resource: Resource, choice: Choice, possible: fl
     """Return the plan for one resource, and log it; `possible` is the number of calls that fit into a minute."""
     run, options, name = context.run, context.options, resource.name
     strategies, reason = choice
-    one_by_one = strategies[0] == "per_patient"
+    one_by_one = strategies[0] == StrategyName.PER_PATIENT
     start = _start(context, name, strategies[0])
     resource_run = own_window(run, start)
     calls = estimate(replace(context, run=resource_run), resource, strategies[0])
@@ -88,10 +88,10 @@ def _line(context: PullContext, resource: Resource, choice: Choice, possible: fl
     log.info("%s: strategy %s (%s), %s.", name, strategies[0], reason, how_many)
     if capped is not None:
         log.info("%s: the initial sync queries at most %d patients in this run, the last changed first.", name, capped)
-    if one_by_one and not options.few and run["run_type"] != "backfill":
+    if one_by_one and not options.few and run["run_type"] != RunType.BACKFILL:
         log.info("%s: every patient is queried within %g hours.", name, longest_turn(options))
     return Line(
-        strategies=list(strategies),
+        strategies=[str(each) for each in strategies],
         reason=reason,
         calls=calls,
         at_least=unknown is not None,
@@ -104,7 +104,7 @@ def _line(context: PullContext, resource: Resource, choice: Choice, possible: fl
 def _start(context: PullContext, resource: str, strategy: str) -> str | None:
     """Return the start of a resource's window; None: everything."""
     run, options = context.run, context.options
-    if run["run_type"] == "backfill":
+    if run["run_type"] == RunType.BACKFILL:
         return run["window_start"] if STRATEGIES[strategy].dated else None
     return run["window_start"] if options.own_window or options.few else start_of(context.engine, run, resource)
 
@@ -112,12 +112,12 @@ def _start(context: PullContext, resource: str, strategy: str) -> str | None:
 def _max_patients(
     run: Run, strategies: Sequence[str], start: str | None, possible: float, options: Options
 ) -> int | None:
-    """Return the most patients that an initial sync may query in this run, or None if the run is no initial sync.
+    """Return the most patients that an initial sync may query in this run, None for another run.
 
     Without a limit, an initial sync could need a day's calls. The limit also holds if `per_patient` is only the
     strategy that follows when eCW refuses another one.
     """
-    if "per_patient" not in strategies or start is not None or run["run_type"] == "backfill":
+    if StrategyName.PER_PATIENT not in strategies or start is not None or run["run_type"] == RunType.BACKFILL:
         return None
     if options.few or options.full or options.own_window or options.ignore_time_budget:
         return None
@@ -129,7 +129,7 @@ def _shorten_turns(run: Run, lines: dict[str, Line], budget: float, options: Opt
 
     More turns are due mostly after an outage; the turns that are left out come again with the next runs.
     """
-    per_patient = {name: line for name, line in lines.items() if line["strategies"][0] == "per_patient"}
+    per_patient = {name: line for name, line in lines.items() if line["strategies"][0] == StrategyName.PER_PATIENT}
     left = budget - sum(line["calls"] for name, line in lines.items() if name not in per_patient)
     for name, line in per_patient.items():
         resource_run, urgent = own_window(run, line["start"]), line["urgent"] or 0
@@ -157,15 +157,15 @@ def estimate(context: PullContext, resource: Resource, strategy: str) -> int:
     engine, run, options = context.engine, context.run, context.options
     linked = run_history.linked(engine, run["practice"], resource.name)
     match strategy:
-        case "schedule" if options.practitioners:
+        case StrategyName.SCHEDULE if options.practitioners:
             return len(options.practitioners)
-        case "of_schedule":
+        case StrategyName.OF_SCHEDULE:
             return 0
-        case "by_id":
+        case StrategyName.BY_ID:
             return len(options.ids[resource.name])
-        case "bulk":
+        case StrategyName.BULK:
             return 10 + linked // 100_000
-        case "per_patient":
+        case StrategyName.PER_PATIENT:
             if chosen := options.ids.get("patient"):
                 return len(chosen)
             if options.practitioners:
@@ -175,9 +175,9 @@ def estimate(context: PullContext, resource: Resource, strategy: str) -> int:
     if before is not None:
         return before
     match strategy:
-        case "name_sweep":
+        case StrategyName.NAME_SWEEP:
             return max(len(options.letters), round(linked * COPIES / PAGE))
-        case "schedule":
+        case StrategyName.SCHEDULE:
             return max(run_history.linked(engine, run["practice"], "practitioner"), 1)
     return 1 + linked // PAGE
 
@@ -185,9 +185,9 @@ def estimate(context: PullContext, resource: Resource, strategy: str) -> int:
 def _unknown(context: PullContext, resource: Resource, strategy: str) -> str | None:
     """Return the reason why the calls of a resource cannot be estimated yet, or None if they can."""
     engine, run, options = context.engine, context.run, context.options
-    if options.practitioners and strategy != "schedule":
+    if options.practitioners and strategy != StrategyName.SCHEDULE:
         return "they depend on the appointments found"
-    if options.few or strategy == "bulk":
+    if options.few or strategy == StrategyName.BULK:
         return None
     source = RESOURCES[STRATEGIES[strategy].depends_on or resource.name]
     practice = run["practice"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ecw.crm.state import cursors, run_history
 from ecw.errors import PrerequisiteMissing
+from ecw.models import RunType
 from ecw.pull.context import PullContext
 from ecw.pull.extract.strategies import STRATEGIES
 
@@ -17,7 +18,7 @@ def require(context: PullContext, resource: str, strategy: str) -> None:
     engine, run, depends_on = context.engine, context.run, STRATEGIES[strategy].depends_on
     if not depends_on or (context.plan is not None and depends_on in context.plan["covered"]):
         return
-    only_chance = context.line(resource)["start"] is None or run["run_type"] == "backfill"
+    only_chance = context.line(resource)["start"] is None or run["run_type"] == RunType.BACKFILL
     row = next((row for row in run_history.of_run(engine, run) if row["resource"] == depends_on), None)
     # Not by its state, because a dry run's row stays in the state "dry".
     if row is not None and row["ended_at"] is not None and row["error"] is None:

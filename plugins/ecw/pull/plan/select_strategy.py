@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ecw.errors import ConfigurationError
 from ecw.fhir.capability import Capability
 from ecw.pull.extract.strategies import STRATEGIES
-from ecw.resources import Resource
+from ecw.resources import Resource, StrategyName
 from ecw.settings.pull import Options
 
 
@@ -44,12 +44,14 @@ def choose(resource: Resource, capability: Capability, options: Options) -> Choi
 
 def _for_a_few(resource: Resource, options: Options) -> Choice:
     if options.practitioners:
-        strategy = {"encounter": "schedule", "patient": "of_schedule"}.get(resource.name, "per_patient")
+        strategy = {"encounter": StrategyName.SCHEDULE, "patient": StrategyName.OF_SCHEDULE}.get(
+            resource.name, StrategyName.PER_PATIENT
+        )
         return Choice((strategy,), "the run is about a practitioner's schedule")
     if resource.name in options.ids:
-        return Choice(("by_id",), "the run is about single records")
-    if "per_patient" in resource.strategies and "patient" in options.ids:
-        return Choice(("per_patient",), "the run is about single patients")
+        return Choice((StrategyName.BY_ID,), "the run is about single records")
+    if StrategyName.PER_PATIENT in resource.strategies and "patient" in options.ids:
+        return Choice((StrategyName.PER_PATIENT,), "the run is about single patients")
     raise ConfigurationError(
         f"The run is about single records, and {resource.name} is not among them.",
         next_step=f"add ids of {resource.name}, or leave it out of the resources.",
@@ -58,7 +60,7 @@ def _for_a_few(resource: Resource, options: Options) -> Choice:
 
 def _check(resource: Resource, name: str, capability: Capability) -> None:
     if name not in resource.strategies:
-        near = get_close_matches(name, resource.strategies, n=1)
+        near = get_close_matches(name, [str(each) for each in resource.strategies], n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"use one of: {', '.join(resource.strategies)}."
         problem = "cannot be extracted by" if name in STRATEGIES else "has no strategy"
         raise ConfigurationError(f"{resource.name} {problem} {name!r}.", next_step=hint)

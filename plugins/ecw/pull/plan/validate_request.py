@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from ecw.errors import ConfigurationError
+from ecw.models import RunType
 from ecw.resources import OF_PATIENTS
 from ecw.settings.pull import CHANGES, FULL, PATIENTS, SCHEDULE, Options
 
@@ -64,7 +65,7 @@ def _wrong(options: Options, run_type: str, now: datetime) -> Iterator[str]:
             yield f"a strategy is chosen, and the mode is {mode}, which has its own"
     elif options.resources and (unused := [name for name in options.strategies if name not in options.resources]):
         yield from (f"a strategy is chosen for {name}, which is not among the Resources" for name in unused)
-    if run_type == "backfill" and (options.few or options.patients or options.own_window):
+    if run_type == RunType.BACKFILL and (options.few or options.patients or options.own_window):
         yield "a backfill covers its intervals: it takes no patients, practitioners, records, From or Until"
     yield from _wrong_window(options, now)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine
 
 from ecw.crm.state import cursors
-from ecw.models import Run
+from ecw.models import Run, RunType
 
 
 def window(
@@ -21,9 +21,9 @@ def window(
     or an event started ends now, because its interval from Airflow may have ended up to two hours ago.
     """
     begin = _utc(start)
-    until = _utc(end) if run_type in ("scheduled", "backfill") else None
+    until = _utc(end) if run_type in (RunType.SCHEDULED, RunType.BACKFILL) else None
     until = until or datetime.now(UTC)
-    if run_type != "backfill":
+    if run_type != RunType.BACKFILL:
         reached = [cursors.get(engine, practice, resource) for resource in resources]
         known = [position for position in (*reached, begin) if position is not None]
         # `until` as well: a manual run may have moved the cursor past the interval of a scheduled run that waited.

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from ecw.crm.db.enums import DELETED
+from ecw.crm.db.enums import DELETED, RejectStep
 from ecw.crm.load.deferred import RULE as DEFERRED
 from ecw.crm.load.quarantine import Reject
 from ecw.errors import CorruptBatch
 from ecw.models import Run
-from ecw.pull.extract.checkpoint import Parts
+from ecw.pull.extract.checkpoint import Checkpoint
 from ecw.pull.map_records import ecw_id_of
 from ecw.staging import batch_file, filesystem
 
@@ -31,7 +31,7 @@ def collect_records(run: Run, resource: str, rejects: Iterable[Reject]) -> tuple
     files: dict[str, set[str]] = defaultdict(set)
     pushed, deleted, chosen = set(), set(), set()
     for reject in rejects:
-        if reject.step == "push":
+        if reject.step == RejectStep.PUSH:
             pushed.add(reject.ecw_id)
         elif reject.rule == DELETED:
             deleted.add(reject.ecw_id)
@@ -41,7 +41,7 @@ def collect_records(run: Run, resource: str, rejects: Iterable[Reject]) -> tuple
             default = filesystem.join(root, batch_file.segment(reject.last_run), resource, "extract.ndjson.gz")
             files[reject.batch or default].add(reject.ecw_id)
     filesystem.remove(filesystem.join(folder, "parts"))
-    parts = Parts(filesystem.join(folder, "parts"))
+    checkpoint = Checkpoint(filesystem.join(folder, "parts"))
     found: set[str] = set()
     absent = []
     for path in sorted(files, key=lambda path: (_begun(path), path)):
@@ -50,9 +50,9 @@ def collect_records(run: Run, resource: str, rejects: Iterable[Reject]) -> tuple
             continue
         records = _records(path, files[path], found)
         while page := list(islice(records, PAGE)):
-            parts.add(path, page, None, done=False)
+            checkpoint.add(path, page, None, done=False)
     path = filesystem.join(folder, "extract.ndjson.gz")
-    return path, parts.finish(path), list(_not_replayed(pushed, deleted, chosen - found, absent))
+    return path, checkpoint.finish(path), list(_not_replayed(pushed, deleted, chosen - found, absent))
 
 
 def _records(path: str, chosen: set[str], found: set[str]) -> Iterator[Mapping[str, Any]]:

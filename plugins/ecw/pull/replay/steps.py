@@ -13,11 +13,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ecw.models import Batch, Mode, PullRequest, Run, fetched_batch
+from ecw.models import Batch, Mode, PullRequest, Run, RunKind, fetched_batch
 
 if TYPE_CHECKING:
     from ecw.crm.load.quarantine import Chosen
-    from ecw.pull.plan.plan import Plan
+    from ecw.pull.run_plan import Plan
 
 STRATEGY = "replay"  # the name in ecw_run and in the plan
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def begin_by_form(
 
     practice = of_connection(ecw_conn_id)
     if begins_first(ti, dag_run):
-        archive_earlier_run(dag_run.run_id, "replay", practice.connection, practice.crm_connection)
+        archive_earlier_run(dag_run.run_id, RunKind.REPLAY, practice.connection, practice.crm_connection)
     return begin(
         PullRequest(
             run_id=dag_run.run_id,
@@ -67,7 +67,7 @@ def begin(request: PullRequest) -> Run:
     from ecw.crm.state import runs
     from ecw.practice.mappings import PracticeMappings
     from ecw.practice.preflight import require_ready
-    from ecw.pull.plan import plan
+    from ecw.pull import run_plan
     from ecw.pull.plan.new_run import new_run
     from ecw.settings import connections
     from ecw.staging import batch_file
@@ -81,7 +81,7 @@ def begin(request: PullRequest) -> Run:
             require_ready(connection, mappings, counted, counted)
         batch_file.open_folder(run["staging"])
         batch_file.write_json(_chosen(run), asdict(chosen))
-        plan.keep(run, _plan(counted))
+        run_plan.keep(run, _plan(counted))
         runs.begin(engine, run, counted)
     listed = ", ".join(f"{resource} {count}" for resource, count in counted.items())
     log.info("Practice %s: records to replay: %s.", run["practice"], listed or "none")
@@ -95,13 +95,13 @@ def collect(run: Run, resource: str) -> Batch | None:
     area no longer holds are listed in the log and the summary; the others are replayed.
     """
     from ecw.crm.load import quarantine
+    from ecw.pull import run_plan
     from ecw.pull.context import open_step
-    from ecw.pull.plan import plan
     from ecw.pull.replay.collect import collect_records
     from ecw.staging import batch_file
 
     started = time.monotonic()
-    if resource not in plan.of(run)["resources"]:
+    if resource not in run_plan.of(run)["resources"]:
         return None
     with open_step(run, resource) as step:
         chosen = _read(batch_file.read_json(_chosen(run)))
@@ -133,7 +133,7 @@ def collect_or_skip(run: Run | None, resource: str, ti: Any = None, dag_run: Any
 def summary(run: Run | None) -> list[dict[str, Any]]:
     """Return and log the run's counts, a row for each replayed resource, with the records that were not replayed."""
     from ecw.crm.db.engine import open_crm
-    from ecw.pull.plan import plan
+    from ecw.pull import run_plan
     from ecw.pull.summary import as_text, table
     from ecw.staging import batch_file
 
@@ -141,7 +141,7 @@ def summary(run: Run | None) -> list[dict[str, Any]]:
         log.error("The replay did not begin: the log of `begin` ends with what to do next.")
         return []
     with open_crm(run["crm_conn_id"]) as engine:
-        replayed = plan.of(run)["resources"]
+        replayed = run_plan.of(run)["resources"]
         rows = [row for row in table(engine, run) if row["resource"] in replayed]
     for row in rows:
         not_replayed = batch_file.read_json(_not_replayed(run, row["resource"])) or []
@@ -155,7 +155,7 @@ def summary(run: Run | None) -> list[dict[str, Any]]:
 
 def _plan(resources: Iterable[str]) -> Plan:
     """Return the plan of a replay of these resources: all records are mapped, and eCW is not called."""
-    from ecw.pull.plan.plan import Line, Plan
+    from ecw.pull.run_plan import Line, Plan
     from ecw.settings.pull import Options
 
     line = Line(

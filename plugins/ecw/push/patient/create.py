@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ecw.crm.db.enums import PushStatus
+from ecw.crm.db.enums import JournalOutcome, PushStatus
 from ecw.identity.held import Held
 from ecw.push.context import Pushed
 from ecw.push.intents import CREATE, VOID
@@ -16,7 +16,7 @@ from ecw.push.patient.sender import Sender
 from ecw.push.patient.state import PatientState, RowChanged
 from ecw.push.rules import bundle
 from ecw.push.rules.match import ANSWERED, Match, MatchQuery, NeedsReview
-from ecw.push.rules.outcome import Kind, Outcome
+from ecw.push.rules.outcome import Outcome
 
 Json = dict[str, Any]
 
@@ -73,7 +73,7 @@ class Create:
         resource = self.patient.pushing.claimed(resource)
         request = bundle.create(resource, self._condition(resource))
         outcome = self.sender.send(request, CREATE, sent)
-        if outcome.kind is not Kind.RETRY_ONCE:
+        if outcome.kind is not JournalOutcome.RETRY_ONCE:
             return outcome
         self.sender.wait(CREATE, outcome, sent)
         unsent = self.unknown.settle_by_search(sent) or self.sender.decide(CREATE, sent)
@@ -87,12 +87,12 @@ class Create:
     def _record(
         self, outcome: Outcome, query: MatchQuery, sent: Json, failed: list[Outcome]
     ) -> Match | Pushed | Outcome:
-        if outcome.kind is Kind.DONE:
+        if outcome.kind is JournalOutcome.DONE:
             return self.recorder.created(outcome, sent, CREATE)
-        if outcome.kind is Kind.LATER and self.sender.is_worth_another(outcome, failed):
+        if outcome.kind is JournalOutcome.LATER and self.sender.is_worth_another(outcome, failed):
             self.recorder.attempted(CREATE, outcome, sent, VOID)
             return outcome
-        if outcome.kind is Kind.LINK:
+        if outcome.kind is JournalOutcome.LINK:
             self.recorder.attempted(CREATE, outcome, sent, VOID)
             match = self.search.find(query)
             return match if isinstance(match, Match) else self.recorder.hold(match or _nobody(outcome), CREATE)

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from ecw.crm import journal
-from ecw.crm.db.enums import PushStatus
+from ecw.crm.db.enums import Direction, JournalOutcome, PushStatus
 from ecw.crm.load.load import one_at_a_time
 from ecw.crm.state import conflicts
 from ecw.identity.held import Held, reason_of
@@ -22,7 +22,7 @@ from ecw.push.intents import CREATE, DONE, HELD, REFUSED, UNKNOWN, UPDATE, VOID
 from ecw.push.patient import rejects
 from ecw.push.patient.state import PatientState
 from ecw.push.rules.match import Match, NeedsReview
-from ecw.push.rules.outcome import Kind, Outcome
+from ecw.push.rules.outcome import Outcome
 from ecw.push.rules.validate import Finding
 from ecw.three_way_merge import MergeBase, Merged
 
@@ -41,9 +41,9 @@ def log_learned(pushing: Pushing, connection: Connection, record: Record, normal
             practice=pushing.place.practice,
             resource=pushing.place.resource,
             run_id=pushing.run_id,
-            direction=journal.PUSH,
+            direction=Direction.PUSH,
             operation=journal.LEARN,
-            outcome="done",
+            outcome=JournalOutcome.DONE,
             message=journal.LEARNED,
             crm_id=record.crm_id,
             ecw_id=record.ecw_id,
@@ -71,7 +71,7 @@ class Recorder:
         """Return BUSY: another worker has the patient now, and searches for the outcome of this one's requests."""
         message = "Another worker has taken the patient over: the result of this one is not used"
         with self.patient.pushing.engine.begin() as connection:
-            self.log(connection, "fenced", Outcome(Kind.UNKNOWN, message, "", None))
+            self.log(connection, "fenced", Outcome(JournalOutcome.UNKNOWN, message, "", None))
         return self.patient.result(PushStatus.BUSY)
 
     def created(self, outcome: Outcome, sent: Mapping[str, Any], operation: str) -> Pushed:
@@ -84,7 +84,7 @@ class Recorder:
     def linked(self, match: Match) -> Pushed:
         """Link the patient to its match in eCW."""
         message = f"Linked to the patient that eCW has ({match.match_rule})"
-        outcome = Outcome(Kind.DONE, message, "", None, None, match.ecw_id)
+        outcome = Outcome(JournalOutcome.DONE, message, "", None, None, match.ecw_id)
         if not self._link(MergeBase(), outcome, "link", ()):
             return self.patient.result(PushStatus.HELD, self._linked_already(match.ecw_id))
         return self.patient.result(PushStatus.LINKED, outcome)
@@ -162,13 +162,13 @@ class Recorder:
     def failed(self, operation: str, outcome: Outcome, sent: Iterable[str]) -> Pushed:
         """Store an attempt that failed, or whose outcome is not known."""
         state, status = {
-            Kind.UNKNOWN: (UNKNOWN, PushStatus.UNKNOWN),
-            Kind.FIX_DATA: (REFUSED, PushStatus.REFUSED),
-            Kind.LINK: (REFUSED, PushStatus.REFUSED),
-            Kind.ADMINISTRATOR: (VOID, PushStatus.FAILED),
-            Kind.RETRY_ONCE: (VOID, PushStatus.FAILED),  # it was already sent once more
+            JournalOutcome.UNKNOWN: (UNKNOWN, PushStatus.UNKNOWN),
+            JournalOutcome.FIX_DATA: (REFUSED, PushStatus.REFUSED),
+            JournalOutcome.LINK: (REFUSED, PushStatus.REFUSED),
+            JournalOutcome.ADMINISTRATOR: (VOID, PushStatus.FAILED),
+            JournalOutcome.RETRY_ONCE: (VOID, PushStatus.FAILED),  # it was already sent once more
         }.get(outcome.kind, (VOID, PushStatus.LATER))
-        if outcome.kind is Kind.RETRY_ONCE and self.patient.tries:  # an earlier push has tried it as well
+        if outcome.kind is JournalOutcome.RETRY_ONCE and self.patient.tries:  # an earlier push has tried it as well
             state, status, outcome = REFUSED, PushStatus.REFUSED, replace(outcome, next_step=_GIVEN_UP)
         self.attempted(operation, outcome, sent, state)
         return self.patient.result(status, outcome, fields=sent)
@@ -176,7 +176,7 @@ class Recorder:
     def give_up(self, operation: str) -> Pushed:
         """Refuse a content that was sent TRIES times, and leave it to a person."""
         message = f"Sent {self.patient.tries} times without a clear answer of eCW"
-        outcome = Outcome(Kind.ADMINISTRATOR, message, _GIVEN_UP, None)
+        outcome = Outcome(JournalOutcome.ADMINISTRATOR, message, _GIVEN_UP, None)
         with self.patient.writing() as connection:
             self._record_unsent(connection, REFUSED, operation)
             self.log(connection, "reject", outcome)
@@ -209,7 +209,7 @@ class Recorder:
 
     def _held(self, match: NeedsReview) -> Outcome:
         next_step = reason_of(match.why).resolution.replace("CRM_ID", self.patient.record.crm_id)
-        return Outcome(Kind.LINK, f"Held ({match.match_rule}): {match.why}", next_step, None)
+        return Outcome(JournalOutcome.LINK, f"Held ({match.match_rule}): {match.why}", next_step, None)
 
     def reject(self, findings: list[Finding]) -> Pushed:
         """Store the fields that eCW would refuse as rejects; the patient is not sent."""
@@ -217,7 +217,7 @@ class Recorder:
         if not pushing.options.dry_run:
             operation = UPDATE if record.ecw_id else CREATE
             message = "; ".join(f"{each.field}: {each.reason}" for each in findings)
-            outcome = Outcome(Kind.FIX_DATA, message, findings[0].next_step, None)
+            outcome = Outcome(JournalOutcome.FIX_DATA, message, findings[0].next_step, None)
             with self.patient.writing() as connection:
                 rejects.replace(connection, pushing.place, record.crm_id, pushing.run_id, findings)
                 self._record_unsent(connection, REFUSED, operation)
@@ -240,16 +240,16 @@ class Recorder:
 
     def log(self, connection: Connection, operation: str, outcome: Outcome, fields: Iterable[str] = ()) -> None:
         """Add a row to the journal."""
-        done = outcome.kind is Kind.DONE and outcome.http is not None
+        done = outcome.kind is JournalOutcome.DONE and outcome.http is not None
         journal.write(
             connection,
             journal.JournalEntry(
                 practice=self.patient.pushing.place.practice,
                 resource=self.patient.pushing.place.resource,
                 run_id=self.patient.pushing.run_id,
-                direction=journal.PUSH,
+                direction=Direction.PUSH,
                 operation=operation,
-                outcome=outcome.kind.value,
+                outcome=outcome.kind,
                 message="200 OK" if done else outcome.message,  # the text that the CRM's administrators expect
                 next_step=outcome.next_step,
                 crm_id=self.patient.record.crm_id,

@@ -6,13 +6,12 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, select, update
 
+from ecw.crm.db.enums import RejectStep
 from ecw.crm.db.tables import ecw_reject
 from ecw.crm.db.upsert import upsert
 from ecw.crm.load.quarantine import HOLDS, OPEN, RESOLVED
 from ecw.push.intents import Place
 from ecw.push.rules.validate import Finding
-
-STEP = "push"
 
 
 def replace(connection: Connection, place: Place, crm_id: str, run_id: str, findings: Iterable[Finding]) -> None:
@@ -20,7 +19,7 @@ def replace(connection: Connection, place: Place, crm_id: str, run_id: str, find
 
     A patient that is not linked has no eCW id, so the rejects of a push have the id `crm:<CRM id>`.
     """
-    key = {"practice": place.practice, "resource": place.resource, "ecw_id": f"crm:{crm_id}", "step": STEP}
+    key = {"practice": place.practice, "resource": place.resource, "ecw_id": f"crm:{crm_id}", "step": RejectStep.PUSH}
     c = ecw_reject.c
     known = {
         (row.rule, row.column): row.first_run

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from ecw.crm.db.enums import PushStatus
+from ecw.crm.db.enums import JournalOutcome, PushStatus
 from ecw.push import intents
 from ecw.push.context import Pushed
 from ecw.push.intents import CREATE, DONE, SENDING, UNKNOWN, UPDATE, VOID
@@ -15,7 +15,7 @@ from ecw.push.patient.recorder import Recorder
 from ecw.push.patient.search import PatientSearch
 from ecw.push.patient.state import PatientState
 from ecw.push.rules.match import NeedsReview
-from ecw.push.rules.outcome import Kind, Outcome
+from ecw.push.rules.outcome import Outcome
 from ecw.three_way_merge import MergeBase
 
 Json = dict[str, Any]
@@ -61,11 +61,13 @@ class UnknownOutcome:
         if isinstance(match, NeedsReview):
             return self.recorder.hold(match, CREATE)
         if match is not None:
-            outcome = Outcome(Kind.DONE, "Found in eCW: the earlier attempt was done", "", None, ecw_id=match.ecw_id)
+            outcome = Outcome(
+                JournalOutcome.DONE, "Found in eCW: the earlier attempt was done", "", None, ecw_id=match.ecw_id
+            )
             return self.recorder.created(outcome, sent, "settle")
         with patient.writing() as connection:
             intents.settle(connection, patient.pushing.place, patient.record.crm_id, VOID)
-            outcome = Outcome(Kind.DONE, "Not in eCW: the earlier attempt did nothing", "", None)
+            outcome = Outcome(JournalOutcome.DONE, "Not in eCW: the earlier attempt did nothing", "", None)
             self.recorder.log(connection, "settle", outcome)
         return None
 
@@ -82,6 +84,6 @@ class UnknownOutcome:
             if record.linked:
                 pushing.patients.agree(connection, record.ecw_id or "", agreed)
             intents.settle(connection, pushing.place, record.crm_id, DONE if done else VOID)
-            self.recorder.log(connection, "settle", Outcome(Kind.DONE, message, "", None), intent.sent)
+            self.recorder.log(connection, "settle", Outcome(JournalOutcome.DONE, message, "", None), intent.sent)
         patient.record = replace(record, agreed=agreed if record.linked else record.agreed)
         patient.intent = replace(intent, state=DONE if done else VOID)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ecw.crm.db.enums import PushStatus
+from ecw.crm.db.enums import JournalOutcome, PushStatus
 from ecw.errors import EcwError, PushStopped
 from ecw.push import intents
 from ecw.push.context import Pushed
@@ -15,7 +15,7 @@ from ecw.push.intents import UNKNOWN, UPDATE, VOID
 from ecw.push.locks import LEASE
 from ecw.push.patient.recorder import Recorder
 from ecw.push.patient.state import PatientState
-from ecw.push.rules.outcome import Kind, Outcome, raised, understand
+from ecw.push.rules.outcome import Outcome, raised, understand
 
 Json = dict[str, Any]
 FRESH = 5.0  # seconds that a request may wait for the quota; after that, the reads and searches may be outdated
@@ -87,9 +87,9 @@ class Sender:
         pushing = self.patient.pushing
         if outcome.code == "100":
             return not pushing.id_in_url and all(each.code != "100" for each in failed)
-        if outcome.kind is Kind.RETRY_ONCE:
-            return all(each.kind is not Kind.RETRY_ONCE for each in failed)
-        return outcome.kind is Kind.LATER and len(failed) + 1 < pushing.client.retrier.retry_policy.attempts
+        if outcome.kind is JournalOutcome.RETRY_ONCE:
+            return all(each.kind is not JournalOutcome.RETRY_ONCE for each in failed)
+        return outcome.kind is JournalOutcome.LATER and len(failed) + 1 < pushing.client.retrier.retry_policy.attempts
 
     def _id_of(self, operation: str) -> str | None:
         return self.patient.record.ecw_id if operation == UPDATE else None

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from ecw.crm.db.engine import reading
-from ecw.crm.db.enums import PushStatus
+from ecw.crm.db.enums import JournalOutcome, PushStatus
 from ecw.crm.load.identity import RUNG as IDENTITY
 from ecw.crm.state import conflicts, edit_times
 from ecw.pull.extract.dedupe import version
@@ -23,7 +23,7 @@ from ecw.push.patient.state import PatientState
 from ecw.push.rules import bundle
 from ecw.push.rules.bundle import version_id
 from ecw.push.rules.match import NeedsReview, merged_away
-from ecw.push.rules.outcome import Kind, Outcome
+from ecw.push.rules.outcome import Outcome
 from ecw.push.rules.validate import Finding
 from ecw.three_way_merge import MergeBase, learn, merge
 
@@ -102,12 +102,12 @@ class Update:
         id_in_url = pushing.id_in_url or any(each.code == "100" for each in failed)
         request = bundle.update(change.resource, id_in_url=id_in_url, version=change.version)
         outcome = sender.send(request, UPDATE, sent)
-        if outcome.kind is Kind.DONE:
+        if outcome.kind is JournalOutcome.DONE:
             pushing.id_in_url = pushing.id_in_url or id_in_url
             return self.recorder.agreed(sides, outcome, sent)
         if not sender.is_worth_another(outcome, failed):
             return self.recorder.failed(UPDATE, outcome, sent)
-        if outcome.kind is Kind.RETRY_ONCE:
+        if outcome.kind is JournalOutcome.RETRY_ONCE:
             sender.wait(UPDATE, outcome, sent)
             patient.read_intent_again()
         else:

@@ -10,30 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any
 
+from ecw.crm.db.enums import JournalOutcome
 from ecw.errors import AccessDenied, EcwError, FatalError, InvalidResponse, OutcomeUnknown, PushStopped
 from ecw.fhir.responses import known_codes, places_of
-
-
-class Kind(StrEnum):
-    """The action that an outcome asks for."""
-
-    DONE = "done"
-    RETRY_ONCE = "retry once"
-    FIX_DATA = "fix the data"
-    LINK = "link to existing"
-    ADMINISTRATOR = "tell an administrator"
-    LATER = "try again later"  # eCW did nothing, and nothing is wrong with the patient
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The outcome of one attempt.  `http` and `code` are None if the answer had none."""
 
-    kind: Kind
+    kind: JournalOutcome
     message: str
     next_step: str
     http: int | None = 200
@@ -45,7 +33,7 @@ class Outcome:
     @property
     def unclear(self) -> bool:
         """True if the patient reached eCW and the answer does not say what is wrong: it is sent again, up to TRIES."""
-        return self.kind in (Kind.UNKNOWN, Kind.RETRY_ONCE) or self.code == "2"
+        return self.kind in (JournalOutcome.UNKNOWN, JournalOutcome.RETRY_ONCE) or self.code == "2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +41,7 @@ class Code:
     """A row of eCW's codes."""
 
     meaning: str
-    kind: Kind
+    kind: JournalOutcome
     next_step: str
 
 
@@ -65,36 +53,46 @@ _BASE = "check the connection's base URL and the practice code: eCW takes no wri
 _ID = "check the linked eCW id: the patient may have been merged or deleted in eCW."
 
 CODES = {
-    "1": Code("Success", Kind.DONE, ""),
-    "2": Code("Failure", Kind.ADMINISTRATOR, "ask eCW support: eCW gives no reason with this code."),
-    "100": Code("Invalid patient, or not found", Kind.FIX_DATA, _ID),
-    "101": Code("Invalid provider", Kind.FIX_DATA, "pull practitioners, choose one that is active, and push again."),
-    "102": Code("Invalid coding system", Kind.FIX_DATA, _EXTENSION),
-    "103": Code("Temporary failure", Kind.RETRY_ONCE, _ONCE),
-    "104": Code("Temporary failure", Kind.RETRY_ONCE, _ONCE),
-    "107": Code("Invalid facility", Kind.FIX_DATA, "choose a location that eCW has; the crosswalk `location` maps it."),
-    "108": Code("Unsupported characters", Kind.FIX_DATA, _FIX),
-    "109": Code("A value is too long", Kind.FIX_DATA, _FIX),
-    "117": Code("Invalid gender", Kind.FIX_DATA, "choose male, female or unknown: eCW takes no other."),
-    "118": Code("Invalid name", Kind.FIX_DATA, _FIX),
-    "119": Code("Invalid birth date", Kind.FIX_DATA, _FIX),
-    "132": Code("Invalid extension (birth sex)", Kind.FIX_DATA, _EXTENSION),
-    "151": Code("Invalid extension (race)", Kind.FIX_DATA, _EXTENSION),
-    "152": Code("Invalid extension (ethnicity)", Kind.FIX_DATA, _EXTENSION),
-    "165": Code("Invalid id", Kind.FIX_DATA, _ID),
-    "201": Code("Several patients found", Kind.LINK, "choose the right one among eCW's patients; nothing was written."),
-    "202": Code("Patient already exists", Kind.LINK, "link it to the patient that eCW has; nothing was written."),
-    "203": Code("Unsupported data", Kind.FIX_DATA, "compare the mapping file with what the practice's API takes."),
-    "204": Code("Invalid date format", Kind.FIX_DATA, _FIX),
-    "207": Code("Patient not found", Kind.FIX_DATA, _ID),
+    "1": Code("Success", JournalOutcome.DONE, ""),
+    "2": Code("Failure", JournalOutcome.ADMINISTRATOR, "ask eCW support: eCW gives no reason with this code."),
+    "100": Code("Invalid patient, or not found", JournalOutcome.FIX_DATA, _ID),
+    "101": Code(
+        "Invalid provider", JournalOutcome.FIX_DATA, "pull practitioners, choose one that is active, and push again."
+    ),
+    "102": Code("Invalid coding system", JournalOutcome.FIX_DATA, _EXTENSION),
+    "103": Code("Temporary failure", JournalOutcome.RETRY_ONCE, _ONCE),
+    "104": Code("Temporary failure", JournalOutcome.RETRY_ONCE, _ONCE),
+    "107": Code(
+        "Invalid facility", JournalOutcome.FIX_DATA, "choose a location that eCW has; the crosswalk `location` maps it."
+    ),
+    "108": Code("Unsupported characters", JournalOutcome.FIX_DATA, _FIX),
+    "109": Code("A value is too long", JournalOutcome.FIX_DATA, _FIX),
+    "117": Code("Invalid gender", JournalOutcome.FIX_DATA, "choose male, female or unknown: eCW takes no other."),
+    "118": Code("Invalid name", JournalOutcome.FIX_DATA, _FIX),
+    "119": Code("Invalid birth date", JournalOutcome.FIX_DATA, _FIX),
+    "132": Code("Invalid extension (birth sex)", JournalOutcome.FIX_DATA, _EXTENSION),
+    "151": Code("Invalid extension (race)", JournalOutcome.FIX_DATA, _EXTENSION),
+    "152": Code("Invalid extension (ethnicity)", JournalOutcome.FIX_DATA, _EXTENSION),
+    "165": Code("Invalid id", JournalOutcome.FIX_DATA, _ID),
+    "201": Code(
+        "Several patients found", JournalOutcome.LINK, "choose the right one among eCW's patients; nothing was written."
+    ),
+    "202": Code(
+        "Patient already exists", JournalOutcome.LINK, "link it to the patient that eCW has; nothing was written."
+    ),
+    "203": Code(
+        "Unsupported data", JournalOutcome.FIX_DATA, "compare the mapping file with what the practice's API takes."
+    ),
+    "204": Code("Invalid date format", JournalOutcome.FIX_DATA, _FIX),
+    "207": Code("Patient not found", JournalOutcome.FIX_DATA, _ID),
     "308": Code(
         "No write-back user is configured for this practice",
-        Kind.ADMINISTRATOR,
+        JournalOutcome.ADMINISTRATOR,
         "ask the practice's eCW administrator, or eCW support, to configure one; stop pushing until then.",
     ),
-    "605": Code("Invalid identifier", Kind.FIX_DATA, _FIX),
-    "608": Code("Id and patient do not match", Kind.FIX_DATA, f"undo the edit of the identifier, or {_ID}"),
-    "614": Code("Unsupported characters", Kind.FIX_DATA, _FIX),
+    "605": Code("Invalid identifier", JournalOutcome.FIX_DATA, _FIX),
+    "608": Code("Id and patient do not match", JournalOutcome.FIX_DATA, f"undo the edit of the identifier, or {_ID}"),
+    "614": Code("Unsupported characters", JournalOutcome.FIX_DATA, _FIX),
 }
 
 STALE = (409, 412)  # the answer to an update of an outdated version: FHIR defines 412, HAPI sends 409
@@ -123,7 +121,7 @@ def understand(answer: dict[str, Any], *, plain: bool = False, sent_id: str | No
         if outcomes and _refusal(outcomes):
             places = places_of(issue for outcome in outcomes for issue in _issues(outcome))
             next_step = _FIX if places else "ask eCW support which element it refuses."
-            return _at(Outcome(Kind.FIX_DATA, f"Refused with {content}", next_step), places)
+            return _at(Outcome(JournalOutcome.FIX_DATA, f"Refused with {content}", next_step), places)
         return _unknown(f"eCW answered with {content} instead of its code")
     if plain and code[0] in "2345":
         refusals = [issue for each in outcomes for issue in _issues(each)]
@@ -131,7 +129,7 @@ def understand(answer: dict[str, Any], *, plain: bool = False, sent_id: str | No
     known = CODES.get(code)
     if known is None:
         return _unknown("eCW answered with a code that is not in its list", code)
-    if known.kind is not Kind.DONE:
+    if known.kind is not JournalOutcome.DONE:
         return Outcome(known.kind, known.meaning, known.next_step, code=code)
     return _done(code, known.meaning, ecw_id, sent_id)
 
@@ -146,53 +144,56 @@ def raised(error: EcwError, *, read: bool = False, update: bool = False, plain: 
     http = int(status.group(1)) if status else None
     what = type(error).__name__
     if isinstance(error, OutcomeUnknown):
-        return Outcome(Kind.UNKNOWN, f"eCW's answer was lost, the outcome is not known ({what})", _SEARCH, http)
+        return Outcome(
+            JournalOutcome.UNKNOWN, f"eCW's answer was lost, the outcome is not known ({what})", _SEARCH, http
+        )
     if update and http in STALE:
-        return Outcome(Kind.LATER, _CONFLICT, _AGAIN, http)
+        return Outcome(JournalOutcome.LATER, _CONFLICT, _AGAIN, http)
     if http == 412:  # a conditional create that matches several, https://hl7.org/fhir/R4/http.html#ccreate
-        return Outcome(Kind.LINK, CODES["201"].meaning, CODES["201"].next_step, http)
+        return Outcome(JournalOutcome.LINK, CODES["201"].meaning, CODES["201"].next_step, http)
     if not isinstance(error, FatalError) or isinstance(error, PushStopped):
-        return Outcome(Kind.LATER, f"Not sent, or not accepted ({what})", error.next_step, http)
+        return Outcome(JournalOutcome.LATER, f"Not sent, or not accepted ({what})", error.next_step, http)
     if isinstance(error, InvalidResponse):
-        return Outcome(Kind.ADMINISTRATOR, error.what, error.next_step, http)
+        return Outcome(JournalOutcome.ADMINISTRATOR, error.what, error.next_step, http)
     missing = http in (404, 410)
     if missing and update and plain:
-        return Outcome(Kind.FIX_DATA, "Refused: eCW no longer has the patient", _ID, http)
+        return Outcome(JournalOutcome.FIX_DATA, "Refused: eCW no longer has the patient", _ID, http)
     if isinstance(error, AccessDenied) or http not in (400, 404, 409, 410, 422) or (missing and not read):
-        return Outcome(Kind.ADMINISTRATOR, f"Refused ({what})", _BASE if missing else error.next_step, http)
+        return Outcome(JournalOutcome.ADMINISTRATOR, f"Refused ({what})", _BASE if missing else error.next_step, http)
     next_step = _ID if missing else "compare the patient with the server's profile, and fix it."
     places = re.search(r", at (Patient[^:]*)\.\Z", error.what)
     return _at(
-        Outcome(Kind.FIX_DATA, f"Refused ({what})", next_step, http), places.group(1).split(", ") if places else []
+        Outcome(JournalOutcome.FIX_DATA, f"Refused ({what})", next_step, http),
+        places.group(1).split(", ") if places else [],
     )
 
 
 def _plain(code: str, ecw_id: str | None, sent_id: str | None) -> Outcome:
     http = int(code)
     if sent_id and http == 201:
-        return Outcome(Kind.FIX_DATA, _REVIVED, _LOOK, http, None, ecw_id)
+        return Outcome(JournalOutcome.FIX_DATA, _REVIVED, _LOOK, http, None, ecw_id)
     if sent_id and http in STALE:
-        return Outcome(Kind.LATER, _CONFLICT, _AGAIN, http)
+        return Outcome(JournalOutcome.LATER, _CONFLICT, _AGAIN, http)
     if http == 201 or (http == 200 and sent_id):
         return _done(None, "Created" if http == 201 else "Updated", ecw_id, sent_id, http)
     if http == 200 and ecw_id:  # the conditional create found an existing patient
-        return Outcome(Kind.LINK, CODES["202"].meaning, CODES["202"].next_step, http, None, ecw_id)
+        return Outcome(JournalOutcome.LINK, CODES["202"].meaning, CODES["202"].next_step, http, None, ecw_id)
     if http < 400:
         return _unknown(f"The server answered HTTP {http}")
     if http in (401, 403):
-        return Outcome(Kind.ADMINISTRATOR, "Refused", "check the scopes of the registered app.", http)
+        return Outcome(JournalOutcome.ADMINISTRATOR, "Refused", "check the scopes of the registered app.", http)
     if http in (408, 425, 429) or http >= 500:
         return _unknown(f"The server answered HTTP {http}")
     if http == 412:
-        return Outcome(Kind.LINK, CODES["201"].meaning, CODES["201"].next_step, http)
+        return Outcome(JournalOutcome.LINK, CODES["201"].meaning, CODES["201"].next_step, http)
     if http in (404, 410) and sent_id is None:
-        return Outcome(Kind.ADMINISTRATOR, "Refused", _BASE, http)
-    return Outcome(Kind.FIX_DATA, "Refused", _ID if http in (404, 410) else _FIX, http)
+        return Outcome(JournalOutcome.ADMINISTRATOR, "Refused", _BASE, http)
+    return Outcome(JournalOutcome.FIX_DATA, "Refused", _ID if http in (404, 410) else _FIX, http)
 
 
 def _at(outcome: Outcome, places: Sequence[str]) -> Outcome:
     """Add the refused elements to an outcome."""
-    if not places or outcome.kind is Kind.DONE:
+    if not places or outcome.kind is JournalOutcome.DONE:
         return outcome
     return replace(outcome, message=f"{outcome.message} at {', '.join(places)}", places=tuple(places))
 
@@ -202,11 +203,11 @@ def _done(code: str | None, message: str, ecw_id: str | None, sent_id: str | Non
         return _unknown("eCW named another patient than the sent one", code)
     if (ecw_id := ecw_id or sent_id) is None:
         return _unknown("Success without a location: the patient's id is unknown", code)
-    return Outcome(Kind.DONE, message, "", http, code, ecw_id)
+    return Outcome(JournalOutcome.DONE, message, "", http, code, ecw_id)
 
 
 def _unknown(message: str, code: str | None = None) -> Outcome:
-    return Outcome(Kind.UNKNOWN, message, _SEARCH, code=code)
+    return Outcome(JournalOutcome.UNKNOWN, message, _SEARCH, code=code)
 
 
 def _entry(answer: dict[str, Any]) -> dict[str, Any]:

@@ -10,15 +10,16 @@ from fastapi import APIRouter, Depends, HTTPException
 from pydantic import BaseModel, Field
 
 from ecw.mapping.tools.preview import pulled
+from ecw.models import RunType
 from ecw.practice.client import client_for
 from ecw.reports import mappings
 from ecw.reports.mappings import CrosswalkState, MappingTable
 from ecw.resources import RESOURCES
 from ecw.settings import connections
 from ecw.ui.access import READ, VALUES, Here, from_this_page
-from ecw.ui.api.query import Resource, known_resource
 from ecw.ui.page import crm
 from ecw.ui.practice import Site, crm_engine, mappings_for
+from ecw.ui.query import Resource, known_resource
 
 router = APIRouter(dependencies=[READ])
 MAX_JSON = 200_000  # characters of one pasted record
@@ -94,7 +95,7 @@ def trial(here: Here, body: Trial) -> Tried:
 def _read(here: Site, body: Trial) -> dict[str, Any]:
     practice = here.required()
     with crm_engine(practice.crm_connection) as engine:
-        client = client_for(connections.get(practice.connection), "manual", engine)
+        client = client_for(connections.get(practice.connection), RunType.MANUAL, engine)
         return client.read(RESOURCES[body.resource].fhir_type, body.ecw_id)
 
 

@@ -10,8 +10,8 @@ from ecw.reports import quality_history
 from ecw.reports.quality_history import Check
 from ecw.resources import RESOURCES
 from ecw.ui.access import READ, Here
-from ecw.ui.api.query import Resource, known_resource
 from ecw.ui.page import crm
+from ecw.ui.query import Resource, known_resource
 
 router = APIRouter(dependencies=[READ])
 

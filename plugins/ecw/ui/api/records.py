@@ -15,9 +15,9 @@ from ecw.reports.related import Related
 from ecw.reports.story import Story
 from ecw.resources import RESOURCES
 from ecw.ui.access import READ, VALUES, Here, from_this_page
-from ecw.ui.api.query import RecordId, Resource, known_resource
 from ecw.ui.page import crm
 from ecw.ui.practice import mappings_for
+from ecw.ui.query import RecordId, Resource, known_resource
 
 router = APIRouter(dependencies=[READ])
 

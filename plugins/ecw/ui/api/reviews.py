@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from ecw.crm.state.conflicts import Field as ConflictField
+from ecw.models import RunType
 from ecw.practice.client import client_for
 from ecw.push import review
 from ecw.reports import reviews
@@ -17,9 +18,9 @@ from ecw.reports.reviews import Conflict, ConflictGroup, Match
 from ecw.settings import connections
 from ecw.ui.access import PUSH_DAG, READ, READ_DAG, VALUES, Here, act, from_this_page
 from ecw.ui.api import cursor as cursors
-from ecw.ui.api.query import Cursor, Resource, Word, known_resource
 from ecw.ui.page import crm
 from ecw.ui.practice import side_of
+from ecw.ui.query import Cursor, Resource, Word, known_resource
 
 router = APIRouter(dependencies=[READ])
 MOST = 200  # fields of one decision
@@ -128,7 +129,7 @@ def sides(here: Here, body: Record) -> Sides:
     """Read both sides now and compare them; no value is stored."""
     known_resource(body.resource)
     with side_of(here, body.resource) as (side, conn_id):
-        client = client_for(connections.get(conn_id), "manual", side.engine)
+        client = client_for(connections.get(conn_id), RunType.MANUAL, side.engine)
         compared = review.sides(side, client, body.crm_id, body.ecw_ids)
     columns = [Value(one.column, one.label, one.crm, dict(one.emr), one.differs) for one in compared.columns]
     return Sides(columns, list(compared.ecw_ids), list(compared.missing))
@@ -153,7 +154,7 @@ def choose_match(here: Here, body: Decision, user: GetUserDep) -> Done:
     by = user.get_name()
     with side_of(here) as (side, conn_id):
         if body.choice == "same":
-            review.same_person(side, client_for(connections.get(conn_id), "manual", side.engine), body.crm_id, by)
+            review.same_person(side, client_for(connections.get(conn_id), RunType.MANUAL, side.engine), body.crm_id, by)
         elif body.choice == "unlink":
             review.unlink(side, conn_id, body.crm_id, by)
         else:

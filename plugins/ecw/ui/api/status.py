@@ -12,8 +12,8 @@ from ecw.reports import charts, sync_state
 from ecw.reports.configured import calls_per_minute, clocks_of
 from ecw.reports.sync_state import PracticeState
 from ecw.ui.access import READ_ANY, Allowed, Everywhere
-from ecw.ui.api.query import Practice
 from ecw.ui.page import crm
+from ecw.ui.query import Practice
 
 router = APIRouter(dependencies=[READ_ANY])
 

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Integer, and_, cast, func, lit
 from sqlalchemy.dialects.postgresql import REGCLASS
 
 from ecw.crm.db.business_table import BusinessTable
+from ecw.crm.db.enums import CountsAs, StageAction
 from ecw.crm.db.schema.reflection import default_of
 from ecw.crm.db.tables import ecw_link
 from ecw.crm.load.stage import Stage
@@ -31,7 +32,7 @@ def give_back_keys(connection: Connection, stage: Stage, target: BusinessTable, 
     connection.execute(
         update(s)
         .where(s.c.seq == old_keys.c.seq)
-        .values(crm_id=cast(old_keys.c.crm_id, target.key.type), action="insert", counts_as="inserted")
+        .values(crm_id=cast(old_keys.c.crm_id, target.key.type), action=StageAction.INSERT, counts_as=CountsAs.INSERTED)
     )
 
 
@@ -61,10 +62,12 @@ def give_keys(connection: Connection, stage: Stage, target: BusinessTable, resou
         connection.execute(
             update(s)
             .where(s.c.seq == numbered.c.seq)
-            .values(crm_id=numbered.c.n + highest, action="insert", counts_as="inserted")
+            .values(crm_id=numbered.c.n + highest, action=StageAction.INSERT, counts_as=CountsAs.INSERTED)
         )
         return
-    connection.execute(update(s).where(new).values(crm_id=crm_id, action="insert", counts_as="inserted"))
+    connection.execute(
+        update(s).where(new).values(crm_id=crm_id, action=StageAction.INSERT, counts_as=CountsAs.INSERTED)
+    )
 
 
 def _random_key(connection: Connection) -> ColumnElement[Any]:

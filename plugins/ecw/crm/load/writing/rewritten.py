@@ -14,6 +14,7 @@ from sqlalchemy import Connection, bindparam, select, text, update
 
 from ecw.crm.db.business_table import BusinessTable, as_read
 from ecw.crm.db.converters import Unfit, plain, same
+from ecw.crm.db.enums import StageAction
 from ecw.crm.load.stage import Stage, differs
 from ecw.three_way_merge import MergeBase, Values
 
@@ -28,7 +29,7 @@ def agree_on_what_is_held(connection: Connection, stage: Stage, target: Business
     s = stage.rows
     if not may_rewrite(connection, target):
         return {}
-    written = (s.c.action.in_(["insert", "update"]), differs(stage, target))
+    written = (s.c.action.in_([StageAction.INSERT, StageAction.UPDATE]), differs(stage, target))
     joined = s.join(target.table, target.key == s.c.crm_id)
     numbers = list(connection.scalars(select(s.c.seq).select_from(joined).where(*written).order_by(s.c.seq)))
     statement = select(

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, cast, exists, func, literal, null, select, true, update
 
 from ecw.crm.db.business_table import STATUS, BusinessTable, as_read
+from ecw.crm.db.enums import StageAction
 from ecw.crm.db.errors import row_refused
 from ecw.crm.db.in_parts import in_parts
 from ecw.crm.db.tables import ecw_link
@@ -44,7 +45,7 @@ def write_rows(connection: Connection, stage: Stage, own: practices.Rows, whose:
     }
 
     def write(chosen: Chosen) -> None:
-        new = and_(s.c.action == "insert", chosen)
+        new = and_(s.c.action == StageAction.INSERT, chosen)
         practice = [literal(value) for value in own.written.values()]
         staged = select(s.c.crm_id, *changing.values(), *needed.values(), *practice).where(new).order_by(s.c.seq)
         names = [target.key.name, *changing, *needed, *own.written]
@@ -52,12 +53,14 @@ def write_rows(connection: Connection, stage: Stage, own: practices.Rows, whose:
         if watched:
             _follow_keys(connection, stage, own, whose, new)
         edit_times.note_inserted(connection, target, whose, select(s.c.crm_id).where(new))
-        changed = update(t).where(target.key == s.c.crm_id, s.c.action == "update", chosen)
+        changed = update(t).where(target.key == s.c.crm_id, s.c.action == StageAction.UPDATE, chosen)
         edit_times.write(connection, target, whose, changed.values({**changing, **forgotten}))
         if watched:
-            _require_kept(connection, stage, target, and_(s.c.action.in_(["insert", "update"]), chosen))
+            _require_kept(
+                connection, stage, target, and_(s.c.action.in_([StageAction.INSERT, StageAction.UPDATE]), chosen)
+            )
 
-    _in_parts(connection, stage, s.c.action.in_(["insert", "update"]), write)
+    _in_parts(connection, stage, s.c.action.in_([StageAction.INSERT, StageAction.UPDATE]), write)
 
 
 def mark(connection: Connection, stage: Stage, target: BusinessTable, whose: edit_times.Whose) -> None:
@@ -71,7 +74,7 @@ def mark(connection: Connection, stage: Stage, target: BusinessTable, whose: edi
         return
     status = s.c.status + ": " + s.c.status_reason
     differs = column.is_distinct_from(status)
-    written = s.c.action.in_(["insert", "update", "same"])
+    written = s.c.action.in_([StageAction.INSERT, StageAction.UPDATE, StageAction.SAME])
     to_mark = and_(written, exists().where(target.key == s.c.crm_id, differs))
     numbers = list(connection.scalars(select(s.c.seq).where(to_mark).order_by(s.c.seq)))
 
@@ -82,9 +85,9 @@ def mark(connection: Connection, stage: Stage, target: BusinessTable, whose: edi
     if numbers:
         _in_parts(connection, stage, to_mark, write)
     for at in range(0, len(numbers), CHUNK):
-        changed = and_(s.c.action.in_(["update", "same"]), s.c.seq.in_(numbers[at : at + CHUNK]))
+        changed = and_(s.c.action.in_([StageAction.UPDATE, StageAction.SAME]), s.c.seq.in_(numbers[at : at + CHUNK]))
         fields = func.coalesce(s.c.fields + ", ", "") + STATUS
-        connection.execute(update(s).where(changed).values(action="update", fields=fields))
+        connection.execute(update(s).where(changed).values(action=StageAction.UPDATE, fields=fields))
 
 
 def _in_parts(connection: Connection, stage: Stage, rows: Chosen, write: Callable[[Chosen], None]) -> None:
@@ -124,7 +127,7 @@ def _follow_keys(
 def _require_kept(connection: Connection, stage: Stage, target: BusinessTable, written: Chosen) -> None:
     """Raise RowRefused if the table lacks a written row, or holds it under another eCW id."""
     s, name = stage.rows, target.mapped.key
-    absent = select(s.c.seq).where(written, s.c.action == "insert", _absent(stage, target))
+    absent = select(s.c.seq).where(written, s.c.action == StageAction.INSERT, _absent(stage, target))
     if connection.execute(select(absent.exists())).scalar():
         raise row_refused("not kept", by="a trigger or a rule")
     other = as_read(target.columns[name]).is_distinct_from(s.c.ecw_id)

@@ -10,8 +10,8 @@ from jwt.algorithms import RSAAlgorithm
 
 from ecw.cli import group
 from ecw.errors import ConfigurationError
-from ecw.fhir.auth import key_store
 from ecw.fhir.connection_test import in_words, steps
+from ecw.fhir.keys import key_store
 
 
 def published(folder: Path) -> list[dict]:

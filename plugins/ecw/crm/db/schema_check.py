@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ecw.crm.db.schema.fit import bookkeeping_problems, rights_problems, table_problems
+from ecw.crm.db.schema_fit import bookkeeping_problems, rights_problems, table_problems
 from ecw.mapping.validation.crosswalk_names import check_lists
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from ecw.crm.db.engine import engine_from_url
-from ecw.crm.db.schema.fit import require_tables, table_problems
+from ecw.crm.db.schema_fit import require_tables, table_problems
 from ecw.errors import CrmSchemaError
 from ecw.mapping.definition.files import load_mapping
 from ecw.mapping.definition.model import Mapping

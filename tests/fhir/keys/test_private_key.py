@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ecw.errors import ConfigurationError
-from ecw.fhir.auth.private_key import read_private_key
+from ecw.fhir.keys.private_key import read_private_key
 
 
 def is_same_key(one: str, other: str) -> bool:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from jwt.algorithms import RSAAlgorithm
 
 from ecw.errors import ConfigurationError
-from ecw.fhir.auth.private_key import parsed
+from ecw.fhir.keys.private_key import parsed
 
 BITS = 3072  # NIST SP 800-57: good beyond 2030
 LIVE = 2
