@@ -85,7 +85,7 @@ def rows(as_json: bool, conn_id: str, crm_conn_id: str) -> None:
     if as_json:
         print_json(
             [
-                {"resource": one.resource, "table": one.table, "practice": one.said, "rows": one.rows}
+                {"resource": one.resource, "table": one.table, "practice": one.practice_code, "rows": one.rows}
                 | {"first_crm_ids": one.crm_ids}
                 for one in groups
             ]
