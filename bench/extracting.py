@@ -80,14 +80,14 @@ class Practice:
     def extract_everything(self, run_id: str, start: str | None, end: str) -> int:
         """Extract all resources; return the number of calls."""
         before = self.client.calls
-        roster = StagedIds(filesystem.join(self.root, run_id))
-        roster.loaded = self.loaded
+        known_ids = StagedIds(filesystem.join(self.root, run_id))
+        known_ids.loaded = self.loaded
         for resource, strategy in FIVE:
-            self.extract(run_id, resource, strategy, roster, start, end)
+            self.extract(run_id, resource, strategy, known_ids, start, end)
         return self.client.calls - before
 
     def extract(
-        self, run_id: str, resource: Resource, strategy: str, roster: Known, start: str | None, end: str
+        self, run_id: str, resource: Resource, strategy: str, known_ids: Known, start: str | None, end: str
     ) -> int:
         """Extract one resource; return the number of records."""
         run = Run(
@@ -102,7 +102,7 @@ class Practice:
             crm_conn_id="",
             staging=filesystem.join(self.root, run_id),
         )
-        return extract_records(ExtractContext(run, resource, Options(), roster), self.client, [strategy])["count"]
+        return extract_records(ExtractContext(run, resource, Options(), known_ids), self.client, [strategy])["count"]
 
     def load(self, run_id: str) -> None:
         """Treat the records of a run as loaded."""

@@ -1,13 +1,13 @@
 """
 ### Finds what no run reports
 
-Every half hour, `watch` reads the CRM's tables and looks for five conditions: a resource was not refreshed for three
+Every half hour, `monitor` reads the CRM's tables and looks for five conditions: a resource was not refreshed for three
 intervals, counts do not add up, far fewer records than usual, a quality rule stopped a resource, too many rejects. It
 sends one notification when a condition begins and one when it ends. `ecw_pull` does the same after each of its runs;
 this DAG covers the time when `ecw_pull` is paused, stuck or cannot begin.
 
 `tidy` deletes data past its retention time: staged runs (`ecw_staging_days`), the Integration Logs
-(`ecw_journal_days`), quality reports (`ecw_quality_days`), closed alerts (`ecw_notice_days`).
+(`ecw_journal_days`), quality reports (`ecw_quality_days`), closed alerts (`ecw_alert_days`).
 
 `metrics` sends the state of each practice to Airflow's own metrics: see docs/reference/metrics.md.
 
@@ -41,11 +41,11 @@ from ecw.settings.practices import crms
     max_active_runs=1,
     default_args=task_defaults(),
     doc_md=__doc__,
-    tags=["ecw", "watch"],
+    tags=["ecw", "monitor"],
 )
 def ecw_monitor() -> None:
     for suffix, conn_id in crms().items():
-        task(steps.watch, task_id=f"watch{suffix}")(conn_id)
+        task(steps.monitor, task_id=f"monitor{suffix}")(conn_id)
         task(steps.tidy, task_id=f"tidy{suffix}")(conn_id)
         task(metrics.emit, task_id=f"metrics{suffix}")(conn_id)
 

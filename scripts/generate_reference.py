@@ -31,7 +31,7 @@ from ecw.quality.catalogue import FILE, Scope, catalogue
 from ecw.reports.mappings import table_of
 from ecw.settings.base import described
 from ecw.settings.pull import Options
-from ecw.settings.push import Wanted
+from ecw.settings.push import PushOptions
 from ecw.vob.settings import VobSettings
 
 CONTENTS = {
@@ -75,7 +75,7 @@ def options() -> str:
     parts = []
     for name, model, note in (
         ("pull", Options, "The Trigger form of `ecw_pull` overrides these for one run."),
-        ("push", Wanted, "The Trigger form of `ecw_push_patients` may only tighten these for one run."),
+        ("push", PushOptions, "The Trigger form of `ecw_push_patients` may only tighten these for one run."),
         ("vob", VobSettings, ""),
     ):
         parts.append(f"## The extra field `{name}`\n\n{note}".rstrip())

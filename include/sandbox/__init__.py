@@ -9,8 +9,10 @@ In reading order:
     profiles     the search parameters and combinations that each profile accepts: `ecw` or `fhir`
     searching    how a parameter matches a resource
     oauth        the token endpoint: fetches the JWKS, verifies the RS384 assertion, grants scopes
-    serving      what every call passes: quota, latency, bearer, faults, count, access log
-    fhir, bundles, capability, writes, write_rules, export      the responses
-    faults, fault_rule, page_faults, response_faults            faults that rules switch on
-    admin        the admin API for tests, without quota and without authentication: never expose it
+    export       the bulk export
+    bundles      the form of all responses
+    faults       faults that rules switch on: `apply` has the points at which a call meets them
+    endpoints    the HTTP servers: `serving` is what every call passes (quota, latency, bearer, faults, access log);
+                 fhir, capability, writes and write_rules are the responses;
+                 admin is the admin API for tests, without quota and without authentication: never expose it
 """

@@ -11,11 +11,11 @@ from datetime import date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from include.sandbox.endpoints.server import listen, serve
 from include.sandbox.oauth import Client
 from include.sandbox.population import Size
 from include.sandbox.population.sources import loaded, made
 from include.sandbox.sandbox import Place, Sandbox
-from include.sandbox.server import listen, serve
 from include.sandbox.settings import Settings, all_settings
 
 

@@ -20,7 +20,7 @@ from include.sandbox.population import Resource
 from include.sandbox.searching import span
 
 if TYPE_CHECKING:
-    from include.sandbox.serving import Call
+    from include.sandbox.endpoints.serving import Call
 
 _PARAMETERS = {"_since", "_type"}
 _BATCH = 200  # records between two switches to other calls

@@ -11,7 +11,7 @@ import httpx
 
 from include.sandbox.clock import Clock
 from include.sandbox.export import Export
-from include.sandbox.fault_rule import Rule
+from include.sandbox.faults.fault_rule import Rule
 from include.sandbox.oauth import Client, Token
 from include.sandbox.population import Resource, Source
 from include.sandbox.searching import Matchers

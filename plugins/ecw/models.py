@@ -81,7 +81,7 @@ class PullRequest:
 class PushRequest:
     """The input of `ecw.push.steps.begin`: run id and type, connections, form.
 
-    `options` are the form's, as an object or as JSON: ecw.settings.push.Wanted.
+    `options` are the form's, as an object or as JSON: ecw.settings.push.PushOptions.
     """
 
     run_id: str
@@ -169,7 +169,7 @@ class Push(TypedDict):
     updates: int
     not_sent: dict[str, int]
     needs_approval: bool
-    options: dict[str, Any]  # ecw.settings.push.Wanted, without `patients`
+    options: dict[str, Any]  # ecw.settings.push.PushOptions, without `patients`
     named: bool  # a person named the patients
     server: NotRequired[KeptCapability]  # if there is a patient to push
 

@@ -1,4 +1,4 @@
-"""The monitor sends one notice when an alert opens and one when it is resolved. Real sockets, both databases."""
+"""The monitor sends one notification when an alert opens and one when it is resolved. Real sockets, both databases."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sqlalchemy import Engine, text
 
 import ecw.hooks.ecw  # noqa: F401 - the first import of Airflow sets up logging; do it before the tests
 from ecw.alerts import store
-from ecw.alerts.monitor import watch, watch_quietly
+from ecw.alerts.monitor import monitor, monitor_quietly
 from ecw.crm.state import runs
 from ecw.errors import ConfigurationError, QualityGateFailed
 from tests.fixtures.examples import examples
@@ -66,15 +66,15 @@ def test_a_resource_that_is_not_refreshed_is_reported_once_and_its_refresh_once(
 ) -> None:
     refresh(crm_engine)
     clock.shift(timedelta(hours=6))
-    assert watch() == {"open": 0, "sent": 0}, "three intervals are not over yet"
+    assert monitor() == {"open": 0, "sent": 0}, "three intervals are not over yet"
 
     clock.shift(timedelta(minutes=1))
-    assert watch() == {"open": 1, "sent": 1}
+    assert monitor() == {"open": 1, "sent": 1}
     clock.shift(timedelta(minutes=30))
-    assert watch() == {"open": 1, "sent": 0}
+    assert monitor() == {"open": 1, "sent": 0}
     refresh(crm_engine)
-    assert watch() == {"open": 0, "sent": 1}
-    assert watch() == {"open": 0, "sent": 0}
+    assert monitor() == {"open": 0, "sent": 1}
+    assert monitor() == {"open": 0, "sent": 0}
 
     assert to_webhook.events() == [("begin", *STALE), ("over", *STALE)]
     begun, over = to_webhook.received
@@ -92,7 +92,7 @@ def test_a_resource_that_was_never_refreshed_is_stale_from_its_first_run_on(
     runs.begin(crm_engine, a_run(), ["location"])
     clock.shift(timedelta(hours=7))
     runs.fail(crm_engine, a_run("r2"), "location", KeyError("x"))
-    watch()
+    monitor()
     assert to_webhook.events() == [("begin", *STALE)]
     assert "never refreshed since its first run" in to_webhook.received[0]["message"]
 
@@ -103,7 +103,7 @@ def test_a_backfill_does_not_count_as_a_refresh(
     refresh(crm_engine)
     clock.shift(timedelta(hours=7))
     load(crm_engine, [a_row("b")], run=a_run("back", run_type="backfill"))
-    watch()
+    monitor()
     assert to_webhook.events() == [("begin", *STALE)]
 
 
@@ -111,7 +111,7 @@ def test_counts_of_a_run_that_do_not_add_up_open_an_alert(crm_engine: Engine, to
     refresh(crm_engine)
     with crm_engine.begin() as connection:
         connection.execute(text("UPDATE ecw_run SET fetched = 9"))
-    watch()
+    monitor()
     assert to_webhook.events() == [("begin", "equation", "location")]
     assert "fetched 9, rejected 0, inserted 1" in to_webhook.received[0]["message"]
 
@@ -123,10 +123,10 @@ def test_a_resource_that_a_quality_rule_stopped_is_reported_until_it_is_refreshe
     clock.shift(timedelta(minutes=5))
     stop = QualityGateFailed("eCW gave 5 records, the last run fetched 12.", next_step="look.")
     runs.fail(crm_engine, a_run("stopped", run_type="manual"), "location", stop)
-    watch()
+    monitor()
     clock.shift(timedelta(minutes=5))
     refresh(crm_engine)
-    watch()
+    monitor()
     assert to_webhook.events() == [("begin", "stopped", "location"), ("over", "stopped", "location")]
 
 
@@ -137,16 +137,16 @@ def test_half_the_usual_records_open_an_alert_and_only_full_scans_are_compared(
         refresh(crm_engine, fetched, full_scan=True)
         clock.shift(timedelta(minutes=5))
     refresh(crm_engine, 1)  # not a full scan: the run fetched a window or single records
-    watch()
+    monitor()
     assert to_webhook.events() == []
     clock.shift(timedelta(minutes=5))
     refresh(crm_engine, 5, full_scan=True)
-    watch()
+    monitor()
     assert to_webhook.events() == [("begin", "volume", "location")]
     assert to_webhook.received[0]["message"] == "eCW gave 5 records of location; 11 are usual."
     clock.shift(timedelta(minutes=5))
     refresh(crm_engine, 6, full_scan=True)
-    watch()
+    monitor()
     assert to_webhook.events()[1:] == [("over", "volume", "location")]
 
 
@@ -155,33 +155,33 @@ def test_rejects_open_an_alert_only_when_they_reach_both_thresholds(
 ) -> None:
     load(crm_engine, [a_row(str(n)) for n in range(18)], [a_reject("x"), a_reject("x", "format"), a_reject("y")])
     set_alerts(webhook="alerts_http", reject_least=3)
-    watch()
+    monitor()
     set_alerts(webhook="alerts_http", reject_least=2, reject_percent=11)
-    watch()
+    monitor()
     assert to_webhook.events() == []
     set_alerts(webhook="alerts_http", reject_least=2, reject_percent=10)
-    watch()
+    monitor()
     assert to_webhook.events() == [("begin", "rejects", "location")]
     assert to_webhook.received[0]["message"] == "2 of 20 records of location are rejected (10 %)."
 
 
-def test_notices_that_could_not_be_sent_are_sent_later_in_order(
+def test_notifications_that_could_not_be_sent_are_sent_later_in_order(
     crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture
 ) -> None:
     refresh(crm_engine)
     clock.shift(timedelta(hours=7))
     to_webhook.status = 500
-    assert watch() == {"open": 1, "sent": 0}
+    assert monitor() == {"open": 1, "sent": 0}
     assert "The notification 'eCW P1: location stale' could not be sent" in caplog.text
     assert "check that the HTTP connection 'alerts_http' exists and its server answers." in caplog.text
     refresh(crm_engine)
-    assert watch() == {"open": 0, "sent": 0}
+    assert monitor() == {"open": 0, "sent": 0}
     to_webhook.status = 200
-    assert watch() == {"open": 0, "sent": 2}
+    assert monitor() == {"open": 0, "sent": 2}
     assert to_webhook.events() == [("begin", *STALE), ("over", *STALE)]
 
 
-def test_a_target_that_is_down_does_not_make_another_target_receive_a_notice_twice(
+def test_a_target_that_is_down_does_not_make_another_target_receive_a_notification_twice(
     crm_engine: Engine,
     to_webhook: Webhook,
     mail_server: MailServer,
@@ -194,10 +194,10 @@ def test_a_target_that_is_down_does_not_make_another_target_receive_a_notice_twi
     to_webhook.status = 503
     refresh(crm_engine)
     clock.shift(timedelta(hours=7))
-    watch()
-    watch()
+    monitor()
+    monitor()
     to_webhook.status = 200
-    watch()
+    monitor()
     assert to_webhook.events() == [("begin", *STALE)]
     [mail] = mail_server.received
     assert (mail["To"], mail["From"], mail["Subject"]) == ("a@example.org", "ecw@example.org", "eCW P1: location stale")
@@ -212,32 +212,32 @@ def test_a_target_added_later_receives_open_alerts_and_not_resolved_ones(
     set_alerts()
     refresh(crm_engine)
     clock.shift(timedelta(hours=7))
-    assert watch() == {"open": 1, "sent": 0}
+    assert monitor() == {"open": 1, "sent": 0}
     refresh(crm_engine)
-    assert watch() == {"open": 0, "sent": 0}
+    assert monitor() == {"open": 0, "sent": 0}
     clock.shift(timedelta(hours=7))
-    watch()
+    monitor()
     set_alerts(webhook="alerts_http")
-    watch()
+    monitor()
     assert to_webhook.events() == [("begin", *STALE)]
 
 
-def test_a_notice_claimed_by_a_sender_that_was_killed_is_sent_after_the_claim_expires(
+def test_a_notification_claimed_by_a_sender_that_was_killed_is_sent_after_the_claim_expires(
     crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller
 ) -> None:
     refresh(crm_engine)
     clock.shift(timedelta(hours=7))
     to_webhook.status = 500
-    watch()
+    monitor()
     to_webhook.status = 200
-    [notice] = store.to_send(crm_engine, "P1", "webhook alerts_http")
-    assert store.claim(crm_engine, notice, datetime.now(UTC))
-    assert watch() == {"open": 1, "sent": 0}, "its sender may still be at work"
+    [notification] = store.to_send(crm_engine, "P1", "webhook alerts_http")
+    assert store.claim(crm_engine, notification, datetime.now(UTC))
+    assert monitor() == {"open": 1, "sent": 0}, "its sender may still be at work"
     clock.shift(timedelta(minutes=11))
-    assert watch() == {"open": 1, "sent": 1}
+    assert monitor() == {"open": 1, "sent": 1}
 
 
-def test_two_monitors_at_once_send_one_notice(
+def test_two_monitors_at_once_send_one_notification(
     crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller
 ) -> None:
     refresh(crm_engine)
@@ -245,8 +245,8 @@ def test_two_monitors_at_once_send_one_notice(
     with crm_engine.begin() as connection:
         connection.execute(text("UPDATE ecw_cursor SET moved_at = '2020-01-01 00:00:00+00:00'"))
     script = (
-        "import sys; from ecw.alerts.monitor import watch; print('ready', flush=True); sys.stdin.readline();"
-        "print(watch()['sent'])"
+        "import sys; from ecw.alerts.monitor import monitor; print('ready', flush=True); sys.stdin.readline();"
+        "print(monitor()['sent'])"
     )
     started = [
         subprocess.Popen(
@@ -276,22 +276,22 @@ def test_without_the_variable_the_log_reports_each_alert_once(
     caplog.set_level("INFO")
     refresh(crm_engine)
     clock.shift(timedelta(hours=7))
-    watch()
-    watch()
+    monitor()
+    monitor()
     assert caplog.text.count("Practice P1: location was last refreshed") == 1
     refresh(crm_engine)
-    watch()
+    monitor()
     assert caplog.text.count("Practice P1: over: location was last refreshed") == 1
 
 
-OF = "of a notice in the variable ecw_alerts"
+OF = "of a notification in the variable ecw_alerts"
 
 
 @pytest.mark.parametrize(
     ("variable", "message"),
     [
-        ("{", "The options of a notice in the variable ecw_alerts are not a JSON object"),
-        ("[]", "The options of a notice in the variable ecw_alerts are not a JSON object"),
+        ("{", "The options of a notification in the variable ecw_alerts are not a JSON object"),
+        ("[]", "The options of a notification in the variable ecw_alerts are not a JSON object"),
         ('{"web": "x"}', f"There is no option 'web' {OF}"),
         ('{"webhook": 1}', f"The option 'webhook' {OF} should be a valid string"),
         (
@@ -308,14 +308,14 @@ OF = "of a notice in the variable ecw_alerts"
         ),
     ],
 )
-def test_a_variable_that_is_wrong_fails_the_watch_and_not_the_pull(
+def test_a_variable_that_is_wrong_fails_the_monitor_and_not_the_pull(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, variable: str, message: str
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_ECW_ALERTS", variable)
     with pytest.raises(ConfigurationError, match="in the variable ecw_alerts") as raised:
-        watch()
+        monitor()
     assert message in str(raised.value)
-    watch_quietly("crm_default")
+    monitor_quietly("crm_default")
     assert f"Alerts: ConfigurationError: {message}" in caplog.text
 
 
@@ -352,7 +352,7 @@ def test_for_each_subject_begin_and_over_alternate(
                 load(crm_engine, [], [a_reject("0"), a_reject("1")], run=run)
             case _:
                 to_webhook.status = 500 if step == "down" else 200
-        watch()
+        monitor()
     open_now = {(one.kind, one.subject) for one in store.open_alerts(crm_engine)}
     received: dict[tuple[str, str], list[str]] = {}
     for event, *subject in to_webhook.events():

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 import ecw.hooks.ecw  # noqa: F401 - the first import of Airflow sets up logging; do it before the tests
 from ecw.alerts import store
-from ecw.alerts.monitor import watch
+from ecw.alerts.monitor import monitor
 from ecw.alerts.settings import settings
 from ecw.settings.practices import of_connection
 from tests.fixtures.crm import on_sqlite
@@ -61,18 +61,18 @@ def test_the_targets_of_a_practice_replace_the_targets_of_all(north: Webhook) ->
     assert settings(None).targets == ["webhook hook_all", "email all@example.org"]
 
 
-def test_a_notice_follows_the_target_and_the_threshold_of_its_practice(
+def test_a_notification_follows_the_target_and_the_threshold_of_its_practice(
     north: Webhook, webhook: Webhook, crm_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_ECW_ALERTS", json.dumps({"webhook": "hook_all"}))
     with time_machine.travel(START, tick=False) as clock:
         both_load(crm_engine)
         clock.shift(timedelta(hours=7))
-        watch()
+        monitor()
         assert ({one["practice"] for one in webhook.received}, north.received) == ({"SOUTH"}, [])
         assert {alert.practice for alert in store.open_alerts(crm_engine)} == {"SOUTH"}
         clock.shift(timedelta(hours=4))
-        watch()
+        monitor()
         assert {one["practice"] for one in north.received} == {"NORTH"}
         assert {one["practice"] for one in webhook.received} == {"SOUTH"}
 
@@ -84,6 +84,6 @@ def test_after_a_run_of_a_practice_only_its_alerts_are_checked(
     with time_machine.travel(START, tick=False) as clock:
         both_load(crm_engine)
         clock.shift(timedelta(hours=11))
-        watch(ecw_conn_id="ecw_north")
+        monitor(ecw_conn_id="ecw_north")
         assert {alert.practice for alert in store.open_alerts(crm_engine)} == {"NORTH"}
         assert webhook.received == []

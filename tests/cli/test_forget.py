@@ -90,7 +90,7 @@ def test_forget_removes_the_patient_from_the_files_of_ended_runs(pull: Pulling, 
     batch_file.write_json(f"{replay}/patient/export.json", {"expected": [forgotten, other], "handle": "h"})
     with batch_file.writer(f"{replay}/insurance/parts/000000-x.ndjson.gz") as part:
         link = f"http://x/Coverage?patient={forgotten}&page=2"
-        part.extra["units"] = {forgotten: [link, False], other: [None, True]}
+        part.extra["searches"] = {forgotten: [link, False], other: [None, True]}
     with pull.crm.begin() as connection:  # as none of the runs is running any more
         connection.execute(text("UPDATE ecw_run SET state = 'failed'"))
 
@@ -104,7 +104,7 @@ def test_forget_removes_the_patient_from_the_files_of_ended_runs(pull: Pulling, 
     assert batch_file.read_json(f"{replay}/patient/export.json") == {"expected": [other], "handle": "h"}
     [manifest] = [batch_file.manifest(str(path)) for path in Path(replay).rglob("000000-x.ndjson.gz")]
     assert manifest is not None
-    assert manifest["units"] == {other: [None, True]}
+    assert manifest["searches"] == {other: [None, True]}
 
 
 @on_sqlite

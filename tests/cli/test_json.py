@@ -60,7 +60,7 @@ def test_json_has_the_same_content_as_the_table(sandbox: Any, crm: Crm, run: Any
     assert (held["crm_id"], held["ecw_ids"], held["chosen"]) == (near, link["ecw_id"], "")
     [found] = read("find", first, "--json", *BOTH)
     assert found == {"crm_id": first, "ecw_id": link["ecw_id"], "linked": "yes"}
-    replayed = read("replay", "--json", "--ecw-conn-id", "ecw_test", *CRM)
+    replayed = read("replay", "--json", "--conn-id", "ecw_test", *CRM)
     assert replayed["practice"] == link["practice"]
     [step, *_] = read("check", "--json", "--conn-id", "ecw_test")
     assert step["ok"] is True

@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 
-from ecw.alerts.monitor import watch
+from ecw.alerts.monitor import monitor
 from ecw.cli import group
 from tests.fixtures.loads import a_reject, a_row, load
 
@@ -46,7 +46,7 @@ def test_json_has_the_numbers_and_the_age_of_the_last_run(crm_engine: Engine) ->
 def test_open_alerts_are_shown(crm_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_ECW_ALERTS", '{"reject_least": 1}')
     load(crm_engine, [a_row("a")], [a_reject("b")])
-    watch()
+    monitor()
     assert "1 of 2 records of location are rejected (50 %). Next: `ecw status` names" in run().output
     [location] = [one for one in json.loads(run("--json").output) if one["resource"] == "location"]
     assert [alert["kind"] for alert in location["alerts"]] == ["rejects"]

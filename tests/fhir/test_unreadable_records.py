@@ -11,7 +11,7 @@ from ecw.errors import OutcomeUnknown, ServerUnavailable, UnreadableRecord
 from ecw.fhir import bulk_export
 from ecw.fhir.transport import Limits
 from ecw.fhir.unreadable_records import MAX_BYTES, as_line, reason_of, salvaged, stand_in
-from include.sandbox.response_faults import BROKEN
+from include.sandbox.faults.response_faults import BROKEN
 
 TOKEN = b'{"access_token": "t", "expires_in": 300}'
 PARSED = {"deep", "large"}  # orjson parses these; they are rejected when they are staged

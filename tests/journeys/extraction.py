@@ -20,7 +20,7 @@ from ecw.models import Run
 from ecw.pull.context import PullContext
 from ecw.pull.extract.context import ExtractContext
 from ecw.pull.extract.extract import extract_records
-from ecw.pull.extract.known_ids import Roster
+from ecw.pull.extract.known_ids import KnownIds
 from ecw.resources import RESOURCES, Resource
 from ecw.settings.pull import Options
 from ecw.staging import batch_file, filesystem
@@ -98,10 +98,10 @@ class Try:
 
 def extract_everything(this: Try, death: Death | None) -> None:
     """Extract every resource that has no complete batch yet, one after the other."""
-    # The roster reads the connection for mapping files of the practice; it names none.
+    # KnownIds reads the connection for mapping files of the practice; it names none.
     os.environ["AIRFLOW_CONN_ECW_TEST"] = json.dumps({"conn_type": "ecw", "host": this.base_url})
     client, engine = this.client(death), engine_from_url(this.crm_url)
     for resource, strategy in FIVE:
         if batch_file.manifest(this.batch(resource)) is None:
-            roster = Roster(PullContext.of(this.run, engine, EVERY_DAY))
-            extract_records(ExtractContext(this.run, resource, EVERY_DAY, roster), client, [strategy])
+            known_ids = KnownIds(PullContext.of(this.run, engine, EVERY_DAY))
+            extract_records(ExtractContext(this.run, resource, EVERY_DAY, known_ids), client, [strategy])

@@ -113,9 +113,9 @@ def test_a_name_that_is_only_a_text_is_rejected(case: Callable[[str], Json]) -> 
 
 
 def test_a_versioned_beneficiary_belongs_to_its_search(case: Callable[[str], Json]) -> None:
-    unit: SearchRequest = of_patient("p1")
-    assert unit.holds is not None
-    assert unit.holds(case("coverage-beneficiary-versioned")["resource"])
+    request: SearchRequest = of_patient("p1")
+    assert request.holds is not None
+    assert request.holds(case("coverage-beneficiary-versioned")["resource"])
 
 
 def test_a_null_date_of_death_does_not_mark_the_patient_deceased(case: Callable[[str], Json]) -> None:

@@ -19,7 +19,7 @@ from ecw.resources import Resource
 from ecw.settings.pull import Options
 from tests.fixtures.keys import Keys
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.extract.test_strategies import FixedRoster
+from tests.pull.extract.test_strategies import FixedIds
 
 TYPES = {"patient": "Patient", "insurance": "Coverage", "encounter": "Encounter", "practitioner": "Practitioner"}
 
@@ -37,7 +37,7 @@ def staged(client: EcwClient, tmp_path: Path) -> Callable[..., Batch]:
     def extract(
         name: str,
         *strategies: str,
-        roster: FixedRoster | None = None,
+        known_ids: FixedIds | None = None,
         start: str | None = None,
         end: str = "2026-11-22T10",
         **options: Any,
@@ -55,7 +55,7 @@ def staged(client: EcwClient, tmp_path: Path) -> Callable[..., Batch]:
         )
         resource = Resource(name, TYPES[name], ())
         return extract_records(
-            ExtractContext(run_of_practice, resource, Options(**options), roster or FixedRoster()), client, strategies
+            ExtractContext(run_of_practice, resource, Options(**options), known_ids or FixedIds()), client, strategies
         )
 
     return extract

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ecw.alerts.conditions import Thresholds, Watched, facts
+from ecw.alerts.conditions import Monitored, Thresholds, facts
 from ecw.errors import QualityGateFailed
 from ecw.pull import steps
 from ecw.reports.status import status
@@ -24,8 +24,8 @@ def stored_records(pull: Pulling) -> dict[str, object]:
     return {table: pull.rows(f"SELECT * FROM {table}") for table in RECORDS}  # noqa: S608 - names from above
 
 
-def watched(sandbox: RunningSandbox, *resources: str) -> Watched:
-    return Watched(sandbox.practice, timedelta(hours=2), resources, Thresholds())
+def monitored(sandbox: RunningSandbox, *resources: str) -> Monitored:
+    return Monitored(sandbox.practice, timedelta(hours=2), resources, Thresholds())
 
 
 @pytest.mark.large_practice
@@ -43,7 +43,7 @@ def test_a_dry_run_that_a_rule_stops_opens_no_alert_and_reports_the_reason(
     assert stored_records(pull) == before
     with pull.crm.connect() as connection:
         now = datetime.now(UTC)
-        assert facts(connection, now, watched(sandbox, "location")) == []
+        assert facts(connection, now, monitored(sandbox, "location")) == []
     location = next(row for row in steps.summary(run) if row["resource"] == "location")
     assert location["state"] == "dry run, failed"
     assert location["next"].startswith("QualityGateFailed: location: eCW gave 0 records, usual are 12")
@@ -57,4 +57,4 @@ def test_a_practice_with_only_dry_runs_is_not_stale(pull: Pulling, sandbox: Runn
     pull.resource(run, "location")
     with pull.crm.connect() as connection:
         later = datetime.now(UTC) + timedelta(days=9)
-        assert facts(connection, later, watched(sandbox, *RESOURCES)) == []
+        assert facts(connection, later, monitored(sandbox, *RESOURCES)) == []

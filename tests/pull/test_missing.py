@@ -9,14 +9,14 @@ import pytest
 from ecw.crm.db.tables import ecw_link
 from ecw.pull.context import PullContext
 from ecw.pull.extract import strategies
-from ecw.pull.extract.known_ids import Roster
+from ecw.pull.extract.known_ids import KnownIds
 from ecw.pull.extract.missing import READ_AT_ONCE, REFUSED_AT_ONCE
 from ecw.resources import RESOURCES
 from ecw.settings.pull import Options
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.extract.test_strategies import FixedRoster, extract_context, params
+from tests.pull.extract.test_strategies import FixedIds, extract_context, params
 
 pytestmark = pytest.mark.large_practice
 
@@ -121,7 +121,7 @@ def test_a_merged_patient_is_among_the_merged_ids(pull: Pulling, sandbox: Runnin
 
     pull("patient")
 
-    assert Roster(PullContext.of(pull.begin(), pull.crm, Options())).merged("patient") == {merged["id"]}
+    assert KnownIds(PullContext.of(pull.begin(), pull.crm, Options())).merged("patient") == {merged["id"]}
 
 
 def test_a_deleted_location_or_practitioner_is_marked(pull: Pulling, sandbox: RunningSandbox) -> None:
@@ -136,19 +136,19 @@ def test_a_deleted_location_or_practitioner_is_marked(pull: Pulling, sandbox: Ru
 
 def test_last_updated_reads_missing_records_only_in_a_full_scan() -> None:
     for start, reads in ((None, ["b"]), ("2026-11-22T08:00:00+00:00", [])):
-        context = extract_context("Patient", FixedRoster({"patient": ["a", "b"]}), start)
+        context = extract_context("Patient", FixedIds({"patient": ["a", "b"]}), start)
         walk = strategies.last_updated(context)
         [search] = next(walk)
         assert search.page is not None
         search.page([{"id": "a"}])  # one page, without changes: no second pass
         context.seen.add({"id": "a"}, 0, 0)
-        assert [unit.ecw_id for units in walk for unit in units] == reads
+        assert [request.ecw_id for requests in walk for request in requests] == reads
 
 
 def test_an_empty_list_reads_no_record_by_id() -> None:
     [searches] = [
-        list(units)
-        for units in strategies.whole_list(extract_context("Location", FixedRoster({"location": ["a", "b"]})))
+        list(requests)
+        for requests in strategies.whole_list(extract_context("Location", FixedIds({"location": ["a", "b"]})))
     ]
     assert params(searches) == [{}]
 
@@ -157,8 +157,8 @@ def test_a_few_missing_records_are_all_read_and_of_many_only_those_that_are_due(
     window = "2026-11-22T08:00:00+00:00", "2026-11-22T10:00:00+00:00"
     ids = [f"e{number}" for number in range(3 * READ_AT_ONCE)]
     for missing, in_turns in ((ids[:READ_AT_ONCE], False), (ids, True)):
-        context = extract_context("Encounter", FixedRoster({"practitioner": ["x"]}, linked=missing), *window)
-        searches, reads = [list(units) for units in strategies.schedule(context)]
+        context = extract_context("Encounter", FixedIds({"practitioner": ["x"]}, linked=missing), *window)
+        searches, reads = [list(requests) for requests in strategies.schedule(context)]
         assert len(params(searches)) == 1
         assert (20 < len(reads) < 120) if in_turns else len(reads) == len(missing)
 
@@ -169,12 +169,12 @@ def test_a_few_rejected_records_are_all_read_and_of_many_a_share_within_a_minute
         rejected = [f"e{number}" for number in range(count)]
         for name in ("schedule", "per_patient"):
             context = extract_context(
-                "Encounter", FixedRoster({"practitioner": ["x"]}, rejected=rejected, deleted={"e0"}), *window
+                "Encounter", FixedIds({"practitioner": ["x"]}, rejected=rejected, deleted={"e0"}), *window
             )
             context.seen.add({"id": "e1"}, 0, 0)
             walk = strategies.STRATEGIES[name].rounds
             assert walk is not None
-            read = [unit.ecw_id for units in walk(context) for unit in units if unit.ecw_id]
+            read = [request.ecw_id for requests in walk(context) for request in requests if request.ecw_id]
             assert min(least, count - 2) <= len(set(read)) == len(read) <= most
             assert not {"e0", "e1"} & set(read), "deleted, and fetched already"
 
@@ -183,9 +183,9 @@ def test_all_of_many_rejected_records_are_read_within_days() -> None:
     rejected = [f"e{number}" for number in range(500)]
     read: set[str | None] = set()
     for day in (22, 23):
-        context = extract_context("Encounter", FixedRoster(rejected=rejected), end=f"2026-11-{day}T10:00:00+00:00")
+        context = extract_context("Encounter", FixedIds(rejected=rejected), end=f"2026-11-{day}T10:00:00+00:00")
         *_, last = strategies.per_patient(context)
-        read |= {unit.ecw_id for unit in last}
+        read |= {request.ecw_id for request in last}
     assert read == set(rejected)
 
 

@@ -1,4 +1,4 @@
-"""A pull of all five resources with rejects, a replay and alerts puts no value into logs, tables, XComs or notices."""
+"""A pull with rejects, a replay and alerts puts no value into logs, tables, XComs or notifications."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ecw.alerts import store
-from ecw.alerts.conditions import Thresholds, Watched
+from ecw.alerts.conditions import Monitored, Thresholds
 from ecw.alerts.notify import document, text
 from ecw.pull import steps
 from ecw.resources import RESOURCES
@@ -68,10 +68,10 @@ def test_no_value_leaks_from_a_pull_with_rejects_a_replay_and_alerts(
     passed = [pull.resource(run, name) for name in RESOURCES]
     table, replayed = steps.summary(run), run_replay(pull)
     limits = Thresholds(reject_least=1, reject_percent=0.1)
-    watched = Watched(sandbox.practice, timedelta(hours=2), list(RESOURCES), limits, ["webhook x"])
-    store.reconcile(pull.crm, datetime.now(UTC), watched)
-    notices = store.to_send(pull.crm, sandbox.practice, "webhook x")
-    assert "rejects" in {notice.alert.kind for notice in notices}
+    monitored = Monitored(sandbox.practice, timedelta(hours=2), list(RESOURCES), limits, ["webhook x"])
+    store.reconcile(pull.crm, datetime.now(UTC), monitored)
+    notifications = store.to_send(pull.crm, sandbox.practice, "webhook x")
+    assert "rejects" in {notification.alert.kind for notification in notifications}
     assert {row["state"] for row in table} == {"loaded"}
     assert {row["resource"] for row in table if row["rejected"]} >= {"patient", "insurance", "encounter"}
 
@@ -79,7 +79,7 @@ def test_no_value_leaks_from_a_pull_with_rejects_a_replay_and_alerts(
     outputs |= {
         "log": caplog.text,
         "XComs": json.dumps([run, passed, pull.batches, table, replayed]),
-        "notices": json.dumps([[document(notice), text(notice)] for notice in notices]),
+        "notifications": json.dumps([[document(notification), text(notification)] for notification in notifications]),
     }
     assert {name for name, written in outputs.items() if len(written) < 100} <= {"ecw_cursor"}
     assert {name: leaked(secrets, written) for name, written in outputs.items() if leaked(secrets, written)} == {}

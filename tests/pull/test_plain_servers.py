@@ -24,7 +24,7 @@ from tests.fixtures.keys import Keys
 from tests.fixtures.pulling import Pulling, connect
 from tests.fixtures.sandbox import RunningSandbox
 from tests.pull.extract.test_extract import expected_records, records
-from tests.pull.extract.test_strategies import FixedRoster
+from tests.pull.extract.test_strategies import FixedIds
 
 pytestmark = pytest.mark.large_practice
 
@@ -140,14 +140,14 @@ def test_no_record_of_the_window_is_lost_whatever_is_edited(moments: list[int], 
     )
     fetched: set[str] = set()
     try:
-        for [unit] in last_updated(ExtractContext(run, Resource("patient", "Patient", ()), Options(), FixedRoster())):  # type: ignore[arg-type]
-            bounds = [datetime.fromisoformat(bound[2:]) for bound in unit.params["_lastUpdated"]]
+        for [request] in last_updated(ExtractContext(run, Resource("patient", "Patient", ()), Options(), FixedIds())):  # type: ignore[arg-type]
+            bounds = [datetime.fromisoformat(bound[2:]) for bound in request.params["_lastUpdated"]]
             low, high = (int((bound - EPOCH).total_seconds()) for bound in bounds)
             for page in server.pages(low, high):
-                assert unit.holds is not None
-                assert unit.page is not None
-                assert all(unit.holds(record) for record in page)
-                unit.page(page)
+                assert request.holds is not None
+                assert request.page is not None
+                assert all(request.holds(record) for record in page)
+                request.page(page)
                 fetched |= {record["id"] for record in page}
     except ServerUnavailable:
         return  # an error, not a loss: too many edits within one second
@@ -179,26 +179,26 @@ def test_a_window_that_begins_between_two_milliseconds_includes_both(
 
 @pytest.mark.parametrize("time", ["08:00:00Z", "08:00:00.000Z", "08:00:00.000001Z", "08:00:00.1Z"])
 def test_a_record_of_the_windows_first_second_matches_the_search_at_any_precision(time: str) -> None:
-    unit = first_unit("2026-11-22T08:00:00.123456+00:00")
+    request = first_request("2026-11-22T08:00:00.123456+00:00")
 
-    assert unit.holds is not None
-    assert unit.holds({"meta": {"lastUpdated": f"2026-11-22T{time}"}})
+    assert request.holds is not None
+    assert request.holds({"meta": {"lastUpdated": f"2026-11-22T{time}"}})
 
 
 @pytest.mark.parametrize("time", ["07:59:59Z", "07:59:59.5Z", "07:59:59.999Z", None])
 def test_a_record_from_before_the_window_does_not_match_the_search(time: str | None) -> None:
-    unit = first_unit("2026-11-22T08:00:00+00:00")
+    request = first_request("2026-11-22T08:00:00+00:00")
 
-    assert unit.holds is not None
-    assert not unit.holds({"meta": {"lastUpdated": f"2026-11-22T{time}"} if time else {}})
+    assert request.holds is not None
+    assert not request.holds({"meta": {"lastUpdated": f"2026-11-22T{time}"} if time else {}})
 
 
 def test_the_bounds_of_a_search_are_whole_seconds() -> None:
-    unit = first_unit("2026-11-22T08:00:00.999999+00:00")
-    assert unit.params["_lastUpdated"][0] == "ge2026-11-22T08:00:00+00:00"
+    request = first_request("2026-11-22T08:00:00.999999+00:00")
+    assert request.params["_lastUpdated"][0] == "ge2026-11-22T08:00:00+00:00"
 
 
-def first_unit(start: str) -> Any:
+def first_request(start: str) -> Any:
     run = Run(
         **dict.fromkeys(("practice", "run_id", "ecw_conn_id", "crm_conn_id", "staging"), ""),  # type: ignore[typeddict-item]
         run_type="backfill",
@@ -206,7 +206,7 @@ def first_unit(start: str) -> Any:
         window_start=start,
         window_end="2026-11-22T10:00:00+00:00",
     )
-    context = ExtractContext(run, Resource("patient", "Patient", ()), Options(), FixedRoster())  # type: ignore[arg-type]
+    context = ExtractContext(run, Resource("patient", "Patient", ()), Options(), FixedIds())  # type: ignore[arg-type]
     return next(iter(next(last_updated(context))))
 
 

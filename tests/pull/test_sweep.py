@@ -10,7 +10,7 @@ import pytest
 from ecw.pull.extract.strategies import STRATEGIES
 from ecw.settings.name_prefixes import COMMON, OTHERS, of_record, of_texts
 from ecw.settings.pull import Options
-from tests.pull.extract.test_strategies import FixedRoster, extract_context
+from tests.pull.extract.test_strategies import FixedIds, extract_context
 
 pytestmark = pytest.mark.large_practice
 
@@ -54,12 +54,12 @@ def test_the_first_characters_of_names_in_the_crm_are_searched(sandbox: Any, pul
 def test_every_other_character_is_searched_within_a_cycle() -> None:
     searched, end, options = set[str](), datetime(2026, 3, 1, tzinfo=UTC), Options()
     for number in range(options.full_cycle_hours * 60 // options.every_minutes):
-        context = extract_context("Patient", FixedRoster())
+        context = extract_context("Patient", FixedIds())
         context.run["window_end"] = (end + number * timedelta(minutes=options.every_minutes)).isoformat()
         rounds = STRATEGIES["name_sweep"].rounds
         assert rounds is not None
-        for units in rounds(context):
-            searched |= {str(unit.params.get("name")) for unit in units}
+        for requests in rounds(context):
+            searched |= {str(request.params.get("name")) for request in requests}
     assert set(OTHERS) <= searched
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from include.sandbox.response_faults import BROKEN
+from include.sandbox.faults.response_faults import BROKEN
 
 
 @pytest.mark.parametrize("kind", sorted(BROKEN))

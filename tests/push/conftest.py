@@ -19,7 +19,7 @@ from ecw.fhir.retry import Circuit, Retrier, RetryPolicy
 from ecw.mapping.definition.files import load_mapping
 from ecw.models import Push, PushRequest
 from ecw.push import steps
-from ecw.push.context import Options, Pushing, PushRun
+from ecw.push.context import Pushing, PushRun, SendOptions
 from tests.fixtures.keys import Keys
 from tests.fixtures.pulling import WITHOUT_WAITING
 from tests.fixtures.pulling import connect as connect_airflow
@@ -117,7 +117,7 @@ def pushing(crm_engine: Engine, sandbox: Any, connect: Any) -> Callable[..., Pus
     def make(
         run_id: str = "r1", allowed: Callable[[], bool] = lambda: True, timeout: float | None = 10, **options: Any
     ) -> Pushing:
-        settings = Options(**{"unknown_outcome_wait_seconds": 0.0} | options)
+        settings = SendOptions(**{"unknown_outcome_wait_seconds": 0.0} | options)
         return Pushing(crm_engine, connect(sandbox, timeout), mapping, PushRun(run_id, settings, allowed))
 
     return make

@@ -11,7 +11,7 @@ from ecw.crm.db.tables import ecw_push_item
 from ecw.models import Push, PushRequest
 from ecw.push import steps
 from ecw.push.plan.select import due
-from ecw.settings.push import Wanted
+from ecw.settings.push import PushOptions
 from tests.push.names import person
 
 YES, NO = {"approved": True, "by": "alice"}, {"approved": False, "by": "bob"}
@@ -108,12 +108,12 @@ def test_only_one_approval_is_open_and_patients_within_the_limits_are_sent_meanw
     for at in range(3, 6):
         crm.add(**person(at))
     crm.edit(old, city="Lawrence")
-    assert set(due(pushing(), Wanted(max_creates=2))) == {old}
+    assert set(due(pushing(), PushOptions(max_creates=2))) == {old}
     table = run("asset_triggered")
     assert (table["counts"], table["not_sent"]) == ({"updated": 1}, {"waiting for an approval": 6})
-    assert due(pushing(), Wanted(max_creates=2)) == {}
+    assert due(pushing(), PushOptions(max_creates=2)) == {}
     assert run.finish(push, YES)["counts"] == {"created": 3}
-    assert len(due(pushing(), Wanted(max_creates=2))) == 3
+    assert len(due(pushing(), PushOptions(max_creates=2))) == 3
 
 
 def test_an_approval_whose_run_was_deleted_is_asked_for_again_after_its_hours(crm: Any, run: Any, pushing: Any) -> None:
@@ -121,9 +121,9 @@ def test_an_approval_whose_run_was_deleted_is_asked_for_again_after_its_hours(cr
         crm.add(**person(at))
     run.begin("asset_triggered")  # the run is then deleted in Airflow
     now = datetime.now(UTC)
-    assert due(pushing(), Wanted(), now + timedelta(hours=25)) == {}
-    assert len(due(pushing(), Wanted(), now + timedelta(hours=27))) == 3
-    assert due(pushing(), Wanted(approval_hours=72), now + timedelta(hours=27)) == {}
+    assert due(pushing(), PushOptions(), now + timedelta(hours=25)) == {}
+    assert len(due(pushing(), PushOptions(), now + timedelta(hours=27))) == 3
+    assert due(pushing(), PushOptions(approval_hours=72), now + timedelta(hours=27)) == {}
     with crm.engine.begin() as connection:
         connection.execute(ecw_push_item.update().values(planned_at=now - timedelta(hours=27)))
     push = run.begin("asset_triggered")

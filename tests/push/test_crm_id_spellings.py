@@ -10,7 +10,7 @@ from sqlalchemy import Column, MetaData, Table, Uuid
 from ecw.crm.db.business_table import BusinessTable, Mapped
 from ecw.push.patient.push import push_patient
 from ecw.push.patient.readback import confirm
-from ecw.settings.push import Wanted
+from ecw.settings.push import PushOptions
 from tests.push.patient.test_push import INITIAL_PATIENTS
 
 
@@ -41,7 +41,7 @@ def test_a_form_that_names_one_patient_twice_plans_it_once(crm: Any, pushing: An
 
     crm_id = crm.add()
     side = pushing()
-    selection = choose(side, Wanted(patients=[crm_id, f"0{crm_id}", f"crm:+{crm_id}"]))
+    selection = choose(side, PushOptions(patients=[crm_id, f"0{crm_id}", f"crm:+{crm_id}"]))
     assert [one.crm_id for one in selection.planned] == [crm_id]
 
 

@@ -12,7 +12,7 @@ from ecw.cli.matches import command as matches
 from tests.push.names import person
 from tests.push.patient.test_push import ecw_record, edit_in_ecw
 
-CONNECTIONS = ["--ecw-conn-id", "ecw_test", "--crm-conn-id", "crm_test"]
+CONNECTIONS = ["--conn-id", "ecw_test", "--crm-conn-id", "crm_test"]
 
 
 def listed(command: Any) -> str:

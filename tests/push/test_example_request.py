@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from include.sandbox.write_rules import TAKEN
+from include.sandbox.endpoints.write_rules import TAKEN
 from tests.mapping.transform.test_to_resource import ROW
 
 

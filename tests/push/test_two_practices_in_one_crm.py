@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, MetaData, Table, insert, select
 
-from ecw.alerts.monitor import watch
+from ecw.alerts.monitor import monitor
 from ecw.crm.db.engine import reading
 from ecw.crm.db.tables import metadata
 from ecw.crm.state import practices
@@ -146,7 +146,7 @@ class Beside:
 
     def alerts(self) -> None:
         """Check the practice's alerts."""
-        watch("crm_test", "ecw_test")
+        monitor("crm_test", "ecw_test")
 
 
 @pytest.fixture

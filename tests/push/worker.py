@@ -22,7 +22,7 @@ from ecw.fhir.retry import Circuit, Retrier, RetryPolicy
 from ecw.fhir.connection import EcwSettings
 from ecw.crm.db.engine import engine_from_url
 from ecw.mapping.definition.files import load_mapping
-from ecw.push.context import Options, Pushing, PushRun
+from ecw.push.context import SendOptions, Pushing, PushRun
 from ecw.push.patient.push import push_patient
 
 options = json.loads(sys.argv[1])
@@ -45,7 +45,7 @@ def stopping(bundle, **arguments):
         stop()
     return answer
 client.transact = stopping
-push_options = Options(unknown_outcome_wait_seconds=options["unknown_outcome_wait_seconds"])
+push_options = SendOptions(unknown_outcome_wait_seconds=options["unknown_outcome_wait_seconds"])
 pushing = Pushing(engine_from_url(options["url"]), client, load_mapping("patient"), PushRun("worker", push_options))
 print("ready", flush=True)
 for line in sys.stdin:

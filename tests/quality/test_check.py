@@ -279,6 +279,9 @@ def test_a_stop_rule_stops_the_batch(run: Run) -> None:
 
     assert "person.yaml" in error.value.next_step
     assert batch_file.manifest(f"{run['staging']}/person/check.ndjson.gz") is None
+    assert list(batch_file.read(f"{run['staging']}/person/{checking.FAILED}")) == [
+        {"ecw_id": "id.1", "rule": "expect_column_values_to_not_be_null", "column": "name", "new": True}
+    ]
 
 
 @pytest.mark.parametrize(("good", "stops"), [(8, True), (9, False)])

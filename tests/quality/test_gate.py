@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import text
 
+from ecw.cli import group
 from ecw.crm.db.tables import ecw_link
-from ecw.errors import QualityGateFailed
+from ecw.errors import ConfigurationError, QualityGateFailed
 from ecw.mapping.definition.files import load_mapping
 from ecw.models import Batch, Run
 from ecw.pull import steps
+from ecw.quality.check import FAILED
 from ecw.quality.suite import REJECT, STOP, WARN, Rule, suite_of
 from ecw.resources import RESOURCES
 from ecw.staging import batch_file
@@ -142,6 +146,50 @@ def test_too_many_bad_rows_stop_the_batch_and_nothing_is_written(
     [run_row] = pull.rows(f"SELECT state, error FROM ecw_run WHERE resource = '{resource}'")  # noqa: S608
     assert run_row["state"] == "failed"
     assert run_row["error"].startswith("QualityGateFailed: ")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_ids_of_the_records_that_stopped_a_check_are_shown_until_the_next_check(
+    pull: Pulling, as_json: bool
+) -> None:
+    run = pull.begin()
+    link_referenced_records(pull, run)
+    rows = [good_row("patient", number) for number in range(30)]
+    bad = [row | {"birth_date": "1850-01-01"} for row in rows[:20]]
+    with pytest.raises(QualityGateFailed) as stopped:
+        steps.check(staged(run, "patient", [*bad, *rows[20:], good_row("patient", 30) | {"gender": "wrong"}]))
+    command = f"quality ids {run['run_id']} patient"
+    assert f"`ecw {command}`" in stopped.value.next_step
+
+    def shown() -> str:
+        arguments = ["--crm-conn-id", "crm_test", "--staging", pull.staging, *(["--json"] if as_json else [])]
+        result = CliRunner().invoke(group, [*command.split(), *arguments], catch_exceptions=False)
+        assert result.exit_code == 0
+        return result.output
+
+    output = shown()
+    assert "1850" not in output
+    if as_json:
+        assert json.loads(output) == [
+            {"ecw_id": row["ecw_id"], "rule": BETWEEN, "column": "birth_date", "new": "yes"} for row in bad
+        ]
+    else:
+        assert [line.split() for line in output.splitlines()[1:]] == [
+            [row["ecw_id"], BETWEEN, "birth_date", "yes"] for row in bad
+        ]
+    assert list(batch_file.read(f"{run['staging']}/patient/{FAILED}")) == [
+        {"ecw_id": row["ecw_id"], "rule": BETWEEN, "column": "birth_date", "new": True} for row in bad
+    ]
+    for left in ("check", "check-rejects"):
+        assert batch_file.manifest(f"{run['staging']}/patient/{left}.ndjson.gz") is None
+
+    steps.check(staged(run, "patient", rows))
+
+    assert [row["ecw_id"] for row in bad if row["ecw_id"] in shown()] == []
+    with pytest.raises(ConfigurationError, match="no run 'other' of patient"):
+        CliRunner().invoke(
+            group, ["quality", "ids", "other", "patient", "--crm-conn-id", "crm_test"], catch_exceptions=False
+        )
 
 
 def test_a_second_check_replaces_the_results_of_the_first(pull: Pulling) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ecw.alerts.conditions import Thresholds, Watched, facts
+from ecw.alerts.conditions import Monitored, Thresholds, facts
 from ecw.crm.state import baselines
 from ecw.crm.state.baselines import Seen
 from ecw.errors import QualityGateFailed
@@ -32,9 +32,9 @@ def code(pull: Pulling) -> str:
 
 
 def alerts(pull: Pulling) -> list[tuple[str, str]]:
-    watched = Watched(code(pull), timedelta(hours=2), list(RESOURCES), Thresholds())
+    monitored = Monitored(code(pull), timedelta(hours=2), list(RESOURCES), Thresholds())
     with pull.crm.connect() as connection:
-        found = facts(connection, datetime.now(UTC), watched)
+        found = facts(connection, datetime.now(UTC), monitored)
     return [(fact.kind, fact.subject) for fact in found]
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, delete, insert
 from ecw.crm.db.engine import reading
 from ecw.crm.db.tables import ecw_journal, ecw_run
 from ecw.reports import journal
-from ecw.reports.journal import Position, Wanted
+from ecw.reports.journal import JournalFilter, Position
 from tests.fixtures.console_data import Scale, fill, run_id
 from tests.fixtures.examples import examples
 
@@ -35,12 +35,12 @@ def write(engine: Engine, rows: list[dict[str, Any]]) -> None:
         connection.execute(insert(ecw_journal), rows)
 
 
-def all_pages(engine: Engine, wanted: Wanted, limit: int) -> list[str]:
+def all_pages(engine: Engine, criteria: JournalFilter, limit: int) -> list[str]:
     entries: list[str] = []
     before: Position | None = None
     with reading(engine) as connection:
         while True:
-            page, before = journal.entries(connection, wanted, before, limit)
+            page, before = journal.entries(connection, criteria, before, limit)
             assert len(page) <= limit
             entries += [row["entry"] for row in page]
             if before is None:
@@ -79,21 +79,21 @@ def test_pages_and_runs_list_each_matching_entry_once(crm_engine: Engine, some: 
         if (record := filters["record"]) is not None:
             expected = [row for row in expected if record in (row["crm_id"], row["ecw_id"])]
         order = sorted(expected, key=lambda row: (row["at"], row["run_id"], row["entry"]), reverse=True)
-        wanted = Wanted("P1", **filters)
-        assert all_pages(crm_engine, wanted, 4) == [row["entry"] for row in order]
+        criteria = JournalFilter("P1", **filters)
+        assert all_pages(crm_engine, criteria, 4) == [row["entry"] for row in order]
         if filters["record"] is None:
             newest = list(dict.fromkeys(row["run_id"] for row in order))
-            assert [(line.run_id, line.entries) for line in all_runs(crm_engine, wanted)] == [
+            assert [(line.run_id, line.entries) for line in all_runs(crm_engine, criteria)] == [
                 (run, sum(row["run_id"] == run for row in expected)) for run in newest
             ]
 
 
-def all_runs(engine: Engine, wanted: Wanted, limit: int = 2) -> list[journal.RunLine]:
+def all_runs(engine: Engine, criteria: JournalFilter, limit: int = 2) -> list[journal.RunLine]:
     lines: list[journal.RunLine] = []
     before: Position | None = None
     with reading(engine) as connection:
         while True:
-            page, before = journal.runs(connection, wanted, before, limit)
+            page, before = journal.runs(connection, criteria, before, limit)
             lines += page
             if before is None:
                 return lines
@@ -101,7 +101,7 @@ def all_runs(engine: Engine, wanted: Wanted, limit: int = 2) -> list[journal.Run
 
 def test_a_run_with_many_entries_is_one_line(crm_engine: Engine) -> None:
     fill(crm_engine, "P1", Scale(days=1, first_load=journal.COUNTED + 1), now=HOUR)
-    lines = all_runs(crm_engine, Wanted("P1"), 5)
+    lines = all_runs(crm_engine, JournalFilter("P1"), 5)
     assert len(lines) == len({line.run_id for line in lines})
     first = lines[-1]
     assert (first.run_id, first.entries, first.more) == (
@@ -116,8 +116,8 @@ def test_a_run_with_many_entries_is_one_line(crm_engine: Engine) -> None:
 
 def test_times_are_half_open(crm_engine: Engine) -> None:
     write(crm_engine, [an_entry(number, HOUR + timedelta(hours=number)) for number in range(4)])
-    wanted = Wanted("P1", start=HOUR + timedelta(hours=1), end=HOUR + timedelta(hours=3))
-    assert all_pages(crm_engine, wanted, 10) == [str(UUID(int=2)), str(UUID(int=1))]
+    criteria = JournalFilter("P1", start=HOUR + timedelta(hours=1), end=HOUR + timedelta(hours=3))
+    assert all_pages(crm_engine, criteria, 10) == [str(UUID(int=2)), str(UUID(int=1))]
 
 
 def test_the_choices_of_a_filter_are_the_values_of_the_entries(crm_engine: Engine) -> None:
@@ -149,7 +149,7 @@ def test_the_most_selective_filter_chooses_the_index_and_nothing_is_sorted(
     """SQLite shows its query plan; PostgreSQL has the same indexes and chooses by statistics."""
     with crm_engine.connect() as connection:
         at = Position(HOUR, "r1", "e")
-        query = journal.statement(connection, Wanted("P1", **filters), at)
+        query = journal.statement(connection, JournalFilter("P1", **filters), at)
         if connection.dialect.name != "sqlite":
             assert connection.execute(query).all() == []
             return
@@ -169,5 +169,5 @@ def test_a_line_has_the_mode_and_the_counts_of_its_run(crm_engine: Engine) -> No
                 **{"state": "loaded", "started_at": HOUR, "inserted": 3, "updated": 2, "rejected": 1},
             )
         )
-    [line] = all_runs(crm_engine, Wanted("P1"))
+    [line] = all_runs(crm_engine, JournalFilter("P1"))
     assert (line.mode, line.inserted, line.updated, line.rejected, line.state) == ("replay", 3, 2, 1, "loaded")

@@ -11,7 +11,7 @@ from ecw.crm.db.engine import reading
 from ecw.crm.state import runs
 from ecw.pull.replay.dismiss import dismiss
 from ecw.reports import rejects
-from ecw.reports.rejects import PAGE, Group, Wanted
+from ecw.reports.rejects import PAGE, Group, RejectFilter
 from tests.fixtures.loads import a_reject, a_run, load
 
 pytestmark = pytest.mark.both_databases
@@ -29,11 +29,11 @@ def filled(crm_engine: Engine) -> Engine:
     return crm_engine
 
 
-def all_pages(engine: Engine, wanted: Wanted) -> list[tuple[str, str]]:
+def all_pages(engine: Engine, criteria: RejectFilter) -> list[tuple[str, str]]:
     found, after = [], None
     with reading(engine) as connection:
         while True:
-            page = rejects.page(connection, wanted, after)
+            page = rejects.page(connection, criteria, after)
             found += [(row["ecw_id"], row["rule"]) for row in page.rejects]
             if (after := page.next) is None:
                 return found
@@ -49,10 +49,10 @@ def test_each_group_counts_the_rejects_of_its_pages(filled: Engine) -> None:
     ]
     assert started == ["r1", "r2"]
     for one in groups:
-        wanted = Wanted("P1", resource=one.resource, step=one.step, rule=one.rule, column=one.column)
-        listed = all_pages(filled, wanted)
+        criteria = RejectFilter("P1", resource=one.resource, step=one.step, rule=one.rule, column=one.column)
+        listed = all_pages(filled, criteria)
         assert len(listed) == len(set(listed)) == one.records
-    assert len(all_pages(filled, Wanted("P1"))) == sum(one.records for one in groups)
+    assert len(all_pages(filled, RejectFilter("P1"))) == sum(one.records for one in groups)
 
 
 def test_a_group_s_oldest_time_is_the_start_of_its_first_run(filled: Engine) -> None:
@@ -64,12 +64,12 @@ def test_a_group_s_oldest_time_is_the_start_of_its_first_run(filled: Engine) -> 
 
 
 def test_rejects_are_filtered_by_run_and_by_record(filled: Engine) -> None:
-    assert all_pages(filled, Wanted("P1", run="r2")) == [
+    assert all_pages(filled, RejectFilter("P1", run="r2")) == [
         ("a000", "pattern"),
         *((f"{name}", "required") for name in ("a000", "b000", "b001", "b002", "b003", "b004")),
     ]
-    assert all_pages(filled, Wanted("P1", record="b004")) == [("b004", "required")]
-    assert all_pages(filled, Wanted("P2")) == []
+    assert all_pages(filled, RejectFilter("P1", record="b004")) == [("b004", "required")]
+    assert all_pages(filled, RejectFilter("P2")) == []
 
 
 def test_dismissed_rejects_are_counted_apart_from_open_ones(filled: Engine) -> None:
@@ -78,8 +78,8 @@ def test_dismissed_rejects_are_counted_apart_from_open_ones(filled: Engine) -> N
         assert rejects.groups(connection, "P1", "dismissed") == [
             Group("location", "map", "required", "name", 1, rejects.groups(connection, "P1")[0].oldest)
         ]
-    assert ("a001", "required") not in all_pages(filled, Wanted("P1"))
-    assert all_pages(filled, Wanted("P1", state="dismissed")) == [("a001", "required")]
+    assert ("a001", "required") not in all_pages(filled, RejectFilter("P1"))
+    assert all_pages(filled, RejectFilter("P1", state="dismissed")) == [("a001", "required")]
 
 
 def test_groups_are_counted_from_an_index_only(crm_engine: Engine) -> None:

@@ -6,7 +6,7 @@ import pytest
 import requests
 from requests.exceptions import ChunkedEncodingError, ConnectionError
 
-from include.sandbox.faults import KINDS
+from include.sandbox.faults.apply import KINDS
 from tests.sandbox.calling import BULK, WRITE, code_of, next_url, resources
 from tests.sandbox.test_writes import new_patient
 

@@ -15,10 +15,10 @@ from ecw.settings import pull, push, replay
 from ecw.settings.base import described, validated
 from ecw.vob.settings import VobSettings
 
-MODELS: list[Any] = [pull.Options, push.Wanted, replay.ReplayOptions, VobSettings, Settings, Thresholds]
+MODELS: list[Any] = [pull.Options, push.PushOptions, replay.ReplayOptions, VobSettings, Settings, Thresholds]
 FORMS = [
     (pull, pull_params, pull.Options),
-    (push, push_params, push.Wanted),
+    (push, push_params, push.PushOptions),
     (replay, replay_params, replay.ReplayOptions),
 ]
 

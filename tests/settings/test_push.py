@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from ecw.errors import ConfigurationError
 from ecw.operators.push_params import PARAMS
-from ecw.settings.push import FORM, Wanted
+from ecw.settings.push import FORM, PushOptions
 
-GUARDED = sorted({each.name for each in fields(Wanted)} - set(FORM))
+GUARDED = sorted({each.name for each in fields(PushOptions)} - set(FORM))
 CONNECTION = {
     "max_creates": 7,
     "limit": 3,
@@ -32,23 +32,23 @@ def test_the_form_and_its_reader_have_the_same_fields() -> None:
 
 
 def test_an_unchanged_form_leaves_the_connections_options() -> None:
-    expected = Wanted(**CONNECTION, mr_numbers=True)  # type: ignore[arg-type]  # a connection may use MR numbers
-    assert Wanted.read(CONNECTION, untouched()) == Wanted.read(CONNECTION, None) == expected
+    expected = PushOptions(**CONNECTION, mr_numbers=True)  # type: ignore[arg-type]  # a connection may use MR numbers
+    assert PushOptions.read(CONNECTION, untouched()) == PushOptions.read(CONNECTION, None) == expected
 
 
 @pytest.mark.parametrize("name", GUARDED)
 @pytest.mark.parametrize("value", [0, 10**6, "", [], False, ["anybody"], None])
 def test_a_run_cannot_change_an_option_that_is_for_the_connection_alone(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"{name!r} of a push may be set only in the connection"):
-        Wanted.read(CONNECTION, untouched() | {name: value})
+        PushOptions.read(CONNECTION, untouched() | {name: value})
 
 
 def test_an_unknown_option_is_refused_and_not_quoted() -> None:
     with pytest.raises(ConfigurationError, match="sent a field that the form of a push does not have") as error:
-        Wanted.read(None, {"Maria Lopez": 1})
+        PushOptions.read(None, {"Maria Lopez": 1})
     assert "Lopez" not in str(error.value)
     with pytest.raises(ConfigurationError, match=r"no field 'patient'.*did you mean 'patients'"):
-        Wanted.read(None, {"patient": ["1"]})
+        PushOptions.read(None, {"patient": ["1"]})
 
 
 @given(
@@ -68,7 +68,7 @@ def test_an_unknown_option_is_refused_and_not_quoted() -> None:
     ),
 )
 def test_a_run_exceeds_neither_the_connection_nor_its_form(connection: dict[str, Any], form: dict[str, Any]) -> None:
-    options = Wanted.read(connection | {"test_patient": "crm:9"}, form)
+    options = PushOptions.read(connection | {"test_patient": "crm:9"}, form)
 
     for source in (connection, form):
         assert not source.get("limit") or 0 < options.limit <= source["limit"]
@@ -89,8 +89,8 @@ def test_a_run_cannot_select_what_the_connection_excludes(
     connection: dict[str, Any], form: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        Wanted.read(connection, form)
+        PushOptions.read(connection, form)
 
 
 def test_a_zero_in_the_connection_is_not_replaced_by_the_default() -> None:
-    assert Wanted.read({"max_creates": 0, "unknown_outcome_wait_seconds": 0}, untouched()).max_creates == 0
+    assert PushOptions.read({"max_creates": 0, "unknown_outcome_wait_seconds": 0}, untouched()).max_creates == 0

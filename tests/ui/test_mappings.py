@@ -39,7 +39,7 @@ def test_records_with_an_unmapped_code_are_counted_at_the_crosswalk(page: Client
     pull("practitioner", "location", "patient")
     practice = {"practice": practice_of(sandbox.base_url)}
     crosswalks = page.get("/api/mappings", params=practice).json()["crosswalks"]
-    assert (crosswalks[0]["name"], crosswalks[0]["held_back"]) == ("gender", 1)
+    assert (crosswalks[0]["name"], crosswalks[0]["records_rejected"]) == ("gender", 1)
     params = practice | {"resource": "patient", "rule": "unmapped code"}
     assert len(page.get("/api/rejects", params=params).json()["rejects"]) == 1
     programs = page.get("/api/mappings", params=practice | {"resource": "encounter"}).json()["crosswalks"][0]

@@ -13,8 +13,7 @@ from sqlalchemy import Connection, RowMapping, Select, func, select
 
 from ecw.crm.db.enums import DELETED, RejectState
 from ecw.crm.db.tables import ecw_cursor, ecw_link, ecw_reject, ecw_run
-from ecw.crm.state import baselines
-from ecw.crm.state import runs as ledger
+from ecw.crm.state import baselines, runs
 from ecw.errors import CountMismatch, QualityGateFailed
 from ecw.settings.base import OPTIONS, option
 
@@ -56,7 +55,7 @@ _Finding = tuple[str, str, str, str | None]  # kind, message, next step, run
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class Monitored:
     """One practice: the pull's interval, its resources, the thresholds, and the targets of notifications."""
 
     practice: str
@@ -66,12 +65,12 @@ class Watched:
     targets: Collection[str] = ()
 
 
-def facts(connection: Connection, now: datetime, watched: Watched) -> list[Fact]:
+def facts(connection: Connection, now: datetime, monitored: Monitored) -> list[Fact]:
     """Return all conditions of a practice that need a person."""
-    practice, every, limits = watched.practice, watched.every, watched.limits
+    practice, every, limits = monitored.practice, monitored.every, monitored.limits
     return [
         Fact(practice, kind, resource, message, next_step, run_id)
-        for resource in watched.resources
+        for resource in monitored.resources
         for kind, message, next_step, run_id in _findings(connection, practice, resource, now, every, limits)
     ]
 
@@ -105,8 +104,8 @@ def _refreshed(connection: Connection, practice: str, resource: str) -> datetime
 
 def _stale(connection: Connection, practice: str, resource: str, now: datetime, longest: timedelta) -> _Finding | None:
     refreshed = _refreshed(connection, practice, resource)
-    runs = select(func.min(ecw_run.c.started_at)).filter_by(practice=practice, resource=resource)
-    began = runs.where(ecw_run.c.state != ledger.DRY)
+    first_start = select(func.min(ecw_run.c.started_at)).filter_by(practice=practice, resource=resource)
+    began = first_start.where(ecw_run.c.state != runs.DRY)
     since = refreshed or connection.execute(began).scalar()
     if since is None or now - since <= longest:
         return None
@@ -121,18 +120,18 @@ def _stale(connection: Connection, practice: str, resource: str, now: datetime, 
 
 def _count_mismatch(connection: Connection, practice: str, resource: str) -> _Finding | None:
     ended = _runs(practice, resource).where(
-        (ecw_run.c.state == ledger.LOADED)
-        | ((ecw_run.c.state == ledger.FAILED) & ecw_run.c.error.startswith(CountMismatch.__name__))
+        (ecw_run.c.state == runs.LOADED)
+        | ((ecw_run.c.state == runs.FAILED) & ecw_run.c.error.startswith(CountMismatch.__name__))
     )
     last = _first(connection, ended)
     if last is None:
         return None
     what = f"The numbers of {resource} do not add up"
-    if last["state"] == ledger.LOADED:
+    if last["state"] == runs.LOADED:
         try:
-            ledger.numbers_of(last).verified()
+            runs.numbers_of(last).verified()
         except CountMismatch:
-            what += f": {ledger.numbers_of(last)}"
+            what += f": {runs.numbers_of(last)}"
         else:
             return None
     return "equation", f"{what}.", "report them with the log of its load, and clear the resource.", last["run_id"]
@@ -141,9 +140,9 @@ def _count_mismatch(connection: Connection, practice: str, resource: str) -> _Fi
 def _stopped(connection: Connection, practice: str, resource: str) -> _Finding | None:
     """Return a finding if a quality rule stopped the load, such as the suite's own rule about the volume."""
     live = _runs(practice, resource).where(
-        ledger.is_live(),
+        runs.is_live(),
         ecw_run.c.ended_at.is_not(None),
-        ecw_run.c.state != ledger.DRY,
+        ecw_run.c.state != runs.DRY,
     )
     last = _first(connection, live.where(ecw_run.c.error.startswith(QualityGateFailed.__name__)))
     refreshed = _refreshed(connection, practice, resource)
@@ -194,8 +193,8 @@ def _rejected(connection: Connection, practice: str, resource: str, limits: Thre
     )
 
 
-def _first(connection: Connection, runs: Select[tuple[object, ...]]) -> RowMapping | None:
-    return connection.execute(runs.limit(1)).mappings().one_or_none()
+def _first(connection: Connection, statement: Select[tuple[object, ...]]) -> RowMapping | None:
+    return connection.execute(statement.limit(1)).mappings().one_or_none()
 
 
 def _at(moment: datetime) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine, select
 
 from ecw.alerts import store
-from ecw.alerts.conditions import Watched
+from ecw.alerts.conditions import Monitored
 from ecw.alerts.notify import send, title
 from ecw.alerts.settings import Settings, schedule, settings
 from ecw.crm.db.engine import open_crm, reading
@@ -23,7 +23,7 @@ from ecw.settings.practices import VARIABLE, known
 log = logging.getLogger(__name__)
 
 
-def watch(
+def monitor(
     crm_conn_id: str = "crm_default", ecw_conn_id: str | None = None, crm: Engine | None = None
 ) -> dict[str, int]:
     """Open and close alerts and send notifications; return how many alerts are open and notifications were sent.
@@ -39,8 +39,8 @@ def watch(
         for code, practice in _practices(engine, crm_conn_id, ecw_conn_id).items():
             configured = settings(practice)
             every, resources = schedule(practice)
-            watched = Watched(code, every, resources, configured.thresholds, configured.targets)
-            for change in store.reconcile(engine, now, watched):
+            monitored = Monitored(code, every, resources, configured.thresholds, configured.targets)
+            for change in store.reconcile(engine, now, monitored):
                 if change.event == store.OVER:
                     log.info("Practice %s: over: %s", change.practice, change.message)
                 else:
@@ -49,10 +49,10 @@ def watch(
         return {"open": len(store.open_alerts(engine)), "sent": sent}
 
 
-def watch_quietly(crm_conn_id: str, ecw_conn_id: str | None = None, crm: Engine | None = None) -> None:
-    """Run `watch` after a pull and only log its errors: they must not fail the run, and ecw_monitor tries again."""
+def monitor_quietly(crm_conn_id: str, ecw_conn_id: str | None = None, crm: Engine | None = None) -> None:
+    """Run `monitor` after a pull and only log its errors: they must not fail the run, and ecw_monitor tries again."""
     try:
-        watch(crm_conn_id, ecw_conn_id, crm)
+        monitor(crm_conn_id, ecw_conn_id, crm)
     except EcwError as error:
         log.error("Alerts: %s: %s", type(error).__name__, error)
     except Exception as error:  # noqa: BLE001 - its text may hold anything, and the run's numbers are safe already
@@ -81,22 +81,22 @@ def _practices(engine: Engine, crm_conn_id: str, ecw_conn_id: str | None) -> dic
 def _deliver(engine: Engine, practice: str, target: str, configured: Settings) -> int:
     """Send a target's unsent notifications in order; after a failure the others wait for the next run."""
     sent = 0
-    for notice in store.to_send(engine, practice, target):
-        if not store.claim(engine, notice, datetime.now(UTC)):
+    for notification in store.to_send(engine, practice, target):
+        if not store.claim(engine, notification, datetime.now(UTC)):
             break  # another run is sending it, and later ones must not arrive before it
         try:
-            send(notice, configured)
+            send(notification, configured)
         except Exception as error:  # noqa: BLE001 - any notifier's; its text may hold an address with a token
-            store.give_back(engine, notice)
+            store.give_back(engine, notification)
             log.error(
                 "The notification %r could not be sent (%s); the next run tries again. Next (Airflow administrator): "
                 "check that the %s connection %r exists and its server answers.",
-                *(title(notice), type(error).__name__, *_connection(target, configured)),
+                *(title(notification), type(error).__name__, *_connection(target, configured)),
             )
             break
-        store.mark_sent(engine, notice, datetime.now(UTC))
+        store.mark_sent(engine, notification, datetime.now(UTC))
         sent += 1
-        log.info("Sent to %s: %s.", target.split(" ", 1)[0], title(notice))
+        log.info("Sent to %s: %s.", target.split(" ", 1)[0], title(notification))
     return sent
 
 

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from ecw.alerts.conditions import Thresholds
 from ecw.settings import connections
-from ecw.settings.base import OPTIONS, described, option, said, validated
+from ecw.settings.base import OPTIONS, described, option, read_options, validated
 from ecw.settings.practice import Practice
 from ecw.settings.schedule import cron, gaps, resources
 
@@ -25,7 +25,7 @@ def _address(text: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_address)]
-_OF, _WHERE = f"notice in the variable {VARIABLE}", "the variable"
+_OF, _WHERE = f"notification in the variable {VARIABLE}", "the variable"
 
 
 def _as_tuple(value: Any) -> Any:
@@ -66,7 +66,7 @@ def settings(practice: Practice | None = None) -> Settings:
 
     Raises ConfigurationError with the wrong key.
     """
-    values = said(connections.variable(VARIABLE), of=_OF, example='{"webhook": "<HTTP connection>"}')
+    values = read_options(connections.variable(VARIABLE), of=_OF, example='{"webhook": "<HTTP connection>"}')
     own = practice.alerts if practice else {}
     if {"webhook", "email"} & own.keys():
         values = {name: value for name, value in values.items() if name not in ("webhook", "email")}

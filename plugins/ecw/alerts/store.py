@@ -23,7 +23,7 @@ from ecw.crm.db.tables import ecw_alert, ecw_alert_notification
 from ecw.crm.db.upsert import insert
 
 if TYPE_CHECKING:
-    from ecw.alerts.conditions import Fact, Watched
+    from ecw.alerts.conditions import Fact, Monitored
 
 BEGIN, OVER = AlertEvent.BEGIN, AlertEvent.OVER
 CLAIM_HOLDS = timedelta(minutes=10)  # longer than any notifier tries
@@ -45,7 +45,7 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Notification:
     """One event of an alert, for one target."""
 
     alert: Alert
@@ -63,7 +63,7 @@ class Change:
     next_step: str
 
 
-def reconcile(engine: Engine, now: datetime, watched: Watched) -> list[Change]:
+def reconcile(engine: Engine, now: datetime, monitored: Monitored) -> list[Change]:
     """Open and close a practice's alerts, and add their notifications; return the alerts that began or ended.
 
     One lock covers reading the facts and writing the alerts, so that a slow check cannot undo a later one.
@@ -72,15 +72,15 @@ def reconcile(engine: Engine, now: datetime, watched: Watched) -> list[Change]:
 
     with engine.begin() as connection:
         exclusive(connection, "ecw alerts")
-        wrong_now = {fact.key: fact for fact in facts(connection, now, watched)}
-        open_now = {(one.practice, one.kind, one.subject): one for one in _open(connection, watched.practice)}
+        wrong_now = {fact.key: fact for fact in facts(connection, now, monitored)}
+        open_now = {(one.practice, one.kind, one.subject): one for one in _open(connection, monitored.practice)}
         began = [fact for key, fact in wrong_now.items() if key not in open_now]
         ended = [one for key, one in open_now.items() if key not in wrong_now]
         for fact in began:
             _begin(connection, fact, now)
         for one in ended:
             connection.execute(update(ecw_alert).where(*_same_alert(one)).values(resolved_at=now))
-        _plan_notices(connection, ended, watched, now)
+        _plan_notifications(connection, ended, monitored, now)
     changes = [Change(BEGIN, fact.practice, fact.message, fact.next_step) for fact in began]
     return changes + [Change(OVER, one.practice, one.message, one.next_step) for one in ended]
 
@@ -91,7 +91,7 @@ def open_alerts(engine: Engine) -> list[Alert]:
         return _open(connection)
 
 
-def to_send(engine: Engine, practice: str, target: str) -> list[Notice]:
+def to_send(engine: Engine, practice: str, target: str) -> list[Notification]:
     """Return the notifications of a practice that were not yet sent to the target, in the order of events."""
     statement = (
         select(*ecw_alert.columns, ecw_alert_notification.c.event)
@@ -107,32 +107,34 @@ def to_send(engine: Engine, practice: str, target: str) -> list[Notice]:
         )  # begin is before over
     )
     with reading(engine) as connection:
-        return [Notice(Alert(*row[:-1]), row[-1], target) for row in connection.execute(statement)]
+        return [Notification(Alert(*row[:-1]), row[-1], target) for row in connection.execute(statement)]
 
 
-def claim(engine: Engine, notice: Notice, now: datetime) -> bool:
+def claim(engine: Engine, notification: Notification, now: datetime) -> bool:
     """Claim a notification for sending; return False if it was sent, or if another run has claimed it."""
     c = ecw_alert_notification.c
     free = or_(c.claimed_at.is_(None), c.claimed_at < now - CLAIM_HOLDS)
     with engine.begin() as connection:
         claimed = connection.execute(
             update(ecw_alert_notification)
-            .where(*_same_notification(notice), c.sent_at.is_(None), free)
+            .where(*_same_notification(notification), c.sent_at.is_(None), free)
             .values(claimed_at=now)
         )
     return claimed.rowcount == 1
 
 
-def mark_sent(engine: Engine, notice: Notice, now: datetime) -> None:
+def mark_sent(engine: Engine, notification: Notification, now: datetime) -> None:
     """Record that a notification was sent."""
     with engine.begin() as connection:
-        connection.execute(update(ecw_alert_notification).where(*_same_notification(notice)).values(sent_at=now))
+        connection.execute(update(ecw_alert_notification).where(*_same_notification(notification)).values(sent_at=now))
 
 
-def give_back(engine: Engine, notice: Notice) -> None:
+def give_back(engine: Engine, notification: Notification) -> None:
     """Release the claim on a notification that could not be sent, so that the next run sends it."""
     with engine.begin() as connection:
-        connection.execute(update(ecw_alert_notification).where(*_same_notification(notice)).values(claimed_at=None))
+        connection.execute(
+            update(ecw_alert_notification).where(*_same_notification(notification)).values(claimed_at=None)
+        )
 
 
 def _open(connection: Connection, practice: str | None = None) -> list[Alert]:
@@ -159,15 +161,15 @@ def _begin(connection: Connection, fact: Fact, now: datetime) -> None:
     )
 
 
-def _plan_notices(connection: Connection, ended: Sequence[Alert], watched: Watched, now: datetime) -> None:
+def _plan_notifications(connection: Connection, ended: Sequence[Alert], monitored: Monitored, now: datetime) -> None:
     """Add the notifications that are due, and delete the unsent ones of targets that are no longer configured.
 
     Every target gets the beginning of each open alert. The end goes to the targets that have a row for the beginning.
     """
-    n, targets = ecw_alert_notification.c, list(watched.targets)
-    obsolete = (n.practice == watched.practice, n.sent_at.is_(None), n.target.not_in(targets))
+    n, targets = ecw_alert_notification.c, list(monitored.targets)
+    obsolete = (n.practice == monitored.practice, n.sent_at.is_(None), n.target.not_in(targets))
     connection.execute(delete(ecw_alert_notification).where(*obsolete))
-    due = [(one, BEGIN, target) for one in _open(connection, watched.practice) for target in targets]
+    due = [(one, BEGIN, target) for one in _open(connection, monitored.practice) for target in targets]
     for one in ended:
         begun = select(n.target).where(n.practice == one.practice, n.alert == one.alert, n.event == BEGIN)
         due += [(one, OVER, target) for target in connection.scalars(begun) if target in targets]
@@ -180,6 +182,11 @@ def _same_alert(one: Alert) -> list[ColumnElement[bool]]:
     return [ecw_alert.c.practice == one.practice, ecw_alert.c.alert == one.alert]
 
 
-def _same_notification(notice: Notice) -> list[ColumnElement[bool]]:
-    n, one = ecw_alert_notification.c, notice.alert
-    return [n.practice == one.practice, n.alert == one.alert, n.event == notice.event, n.target == notice.target]
+def _same_notification(notification: Notification) -> list[ColumnElement[bool]]:
+    n, one = ecw_alert_notification.c, notification.alert
+    return [
+        n.practice == one.practice,
+        n.alert == one.alert,
+        n.event == notification.event,
+        n.target == notification.target,
+    ]

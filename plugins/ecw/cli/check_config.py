@@ -108,7 +108,7 @@ def _connection(report: Checked, practice: Practice) -> None:
         EcwSettings.from_connection(connection)
     readers: dict[str, Callable[[Any], object]] = {
         "pull": pull.Options.read,
-        "push": push.Wanted.read,
+        "push": push.PushOptions.read,
         "vob": VobSettings.read,
     }
     for name, read in readers.items() if extra is not None else ():

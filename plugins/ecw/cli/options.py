@@ -1,7 +1,7 @@
 """The options that choose the practice of a command.
 
 --practice NAME       the practice's name, as in the ids of its DAGs; sets both connections
---conn-id CONN_ID     the connection of eCW, in place of the practice's; `--conn` for short
+--conn-id CONN_ID     the connection of eCW, in place of the practice's
 --crm-conn-id CONN_ID the connection of the CRM, in place of the practice's
 """
 
@@ -22,7 +22,7 @@ def ECW(command: F) -> F:  # noqa: N802 - a decorator, as click's own options ar
     """Add `--practice` to a command, and `--conn-id` as its argument `conn_id`."""
     return PRACTICE(
         click.option(
-            *("--conn-id", "--conn", "--ecw-conn-id", "conn_id"),
+            "--conn-id",
             callback=_conn_id,
             help=f"The Airflow connection of eCW. [default: the practice's, {DEFAULT_CONNECTION}]",
         )(command)

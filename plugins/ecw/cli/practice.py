@@ -79,7 +79,9 @@ def rows(conn_id: str, crm_conn_id: str) -> None:
     if not groups:
         click.echo("Every row names a practice.")
         return
-    lines = [(one.resource, one.table, one.said or "-", str(one.rows), ", ".join(one.crm_ids)) for one in groups]
+    lines = [
+        (one.resource, one.table, one.practice_code or "-", str(one.rows), ", ".join(one.crm_ids)) for one in groups
+    ]
     click.echo(as_table([("resource", "table", "practice", "rows", "first CRM ids"), *lines]))
     click.echo("The push does not send them: fill their practice with a code that `ecw practice list` shows.")
 

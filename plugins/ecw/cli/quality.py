@@ -1,4 +1,4 @@
-"""`ecw quality`: the quality report of a run, and suites as JSON for Great Expectations."""
+"""`ecw quality`: the quality report of a run, the ids that stopped it, and suites as JSON for Great Expectations."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecw.cli import JSON, print_json
+from ecw.cli import JSON, print_json, print_rows
 from ecw.cli.options import CRM, PRACTICE, chosen_code
 from ecw.printable import as_table
+from ecw.resources import RESOURCES
 
 if TYPE_CHECKING:
     from ecw.reports.quality import Report
@@ -30,7 +31,7 @@ class _Quality(click.Group):
 
 @click.group("quality", cls=_Quality)
 def command() -> None:
-    """Show a run's quality report, or export a suite."""
+    """Show a run's quality report or ids, or export a suite."""
 
 
 @command.command("show")
@@ -69,6 +70,48 @@ def show(run: str | None, crm_conn_id: str, every: bool, as_json: bool) -> None:
         click.echo(f"\n{_report_text(report)}")
         if rules := _table(report, every):
             click.echo(rules)
+
+
+@command.command("ids")
+@click.argument("run")
+@click.argument("resource", type=click.Choice(list(RESOURCES)))
+@click.option("--staging", "staging_path", help="The staging area, if it is not the default one.")
+@PRACTICE
+@CRM
+@JSON
+def ids(run: str, resource: str, staging_path: str | None, crm_conn_id: str, as_json: bool) -> None:
+    """Show the eCW ids of the records that stopped a check.
+
+    These are the records of RESOURCE that fail the rules with the verdict *stop* in the run RUN. A rule about the whole
+    batch has none.
+    """
+    from ecw.crm.db.engine import open_crm, reading
+    from ecw.crm.state.run_history import folder_name
+    from ecw.errors import ConfigurationError
+    from ecw.quality.check import FAILED
+    from ecw.reports import quality
+    from ecw.reports.configured import configured
+    from ecw.staging import batch_file, filesystem, location
+
+    with open_crm(crm_conn_id) as engine:
+        with reading(engine) as connection:
+            practices = [each.practice for each in quality.of_run(connection, run, resource, practice=chosen_code())]
+        if len(practices) != 1:
+            number = f"{len(practices)} runs" if practices else "no run"
+            raise ConfigurationError(
+                f"The CRM has {number} {run!r} of {resource}.",
+                next_step="name the practice with --practice." if practices else "copy the id from `ecw quality`.",
+            )
+        [practice] = practices
+        root = next((each.staging for code, each in configured() if code == practice), None)
+        folder = batch_file.run_folder(
+            location.staging_root(staging_path or root), practice, folder_name(engine, practice, run)
+        )
+    path = filesystem.join(folder, resource, FAILED)
+    lines = batch_file.read(path) if batch_file.manifest(path) else ()
+    rows = [(line["ecw_id"], line["rule"], line["column"], "yes" if line["new"] else "no") for line in lines]
+    otherwise = "No record stopped the last check of this resource in the run, or its staged files are no longer there."
+    print_rows(("eCW id", "rule", "column", "new"), rows, as_json=as_json, otherwise=otherwise)
 
 
 @command.command("export")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-_HL7 = "http://terminology.hl7.org/CodeSystem/"
 _OIDS = {
     # HL7 version 3
     "2.16.840.1.113883.5.1": "v3-AdministrativeGender",

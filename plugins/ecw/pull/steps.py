@@ -74,7 +74,7 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
     from ecw.pull.extract.changed_since import since_when
     from ecw.pull.extract.context import ExtractContext
     from ecw.pull.extract.extract import extract_records
-    from ecw.pull.extract.known_ids import Roster
+    from ecw.pull.extract.known_ids import KnownIds
     from ecw.pull.plan import prerequisites
     from ecw.pull.plan.window import own_window
     from ecw.resources import RESOURCES
@@ -86,7 +86,7 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
             own_window(run, line["start"]),
             RESOURCES[resource],
             options,
-            Roster(step),
+            KnownIds(step),
             max_patients=line["max_patients"],
             urgent=line["urgent"],
         )
@@ -198,7 +198,7 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
 
     Then update the alerts; an error in that is only logged.
     """
-    from ecw.alerts.monitor import watch_quietly
+    from ecw.alerts.monitor import monitor_quietly
     from ecw.crm.db.engine import open_crm
     from ecw.crm.state import runs
     from ecw.pull import run_plan
@@ -207,7 +207,7 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
 
     if run is None:
         log.error("The run did not begin, so there are no numbers: the log of `begin` ends with what to do next.")
-        watch_quietly(crm_conn_id)
+        monitor_quietly(crm_conn_id)
         return []
     with open_crm(run["crm_conn_id"]) as engine:
         runs.give_back(engine, run)
@@ -216,18 +216,18 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
         if planned:
             urgency.note(run, engine, planned, rows)
         log.info("Practice %s, run %s:\n%s", run["practice"], run["run_id"], as_text(rows))
-        watch_quietly(run["crm_conn_id"], run["ecw_conn_id"], engine)
+        monitor_quietly(run["crm_conn_id"], run["ecw_conn_id"], engine)
     return rows
 
 
-def watch(crm_conn_id: str = "crm_default") -> dict[str, int]:
-    """Update the alerts and send notifications outside a run; return the counts of `ecw.alerts.monitor.watch`.
+def monitor(crm_conn_id: str = "crm_default") -> dict[str, int]:
+    """Update the alerts and send notifications outside a run; return the counts of `ecw.alerts.monitor.monitor`.
 
     Raises ConfigurationError (the variable ecw_alerts), DatabaseUnavailable.
     """
-    from ecw.alerts.monitor import watch
+    from ecw.alerts.monitor import monitor
 
-    return watch(crm_conn_id)
+    return monitor(crm_conn_id)
 
 
 def tidy(crm_conn_id: str = "crm_default") -> dict[str, int]:

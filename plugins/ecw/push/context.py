@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """The options of a run."""
+class SendOptions:
+    """How a run sends patients: the values of PushOptions that the push of one patient needs."""
 
     create: bool = True
     update: bool = True
@@ -118,7 +118,7 @@ class PushRun:
     raised."""
 
     run_id: str
-    options: Options = field(default_factory=Options)
+    options: SendOptions = field(default_factory=SendOptions)
     allowed: Callable[[], bool] = lambda: True
     sleep: Callable[[float], None] = time.sleep
 

@@ -17,7 +17,7 @@ from ecw.fhir.retry import RetryPolicy
 from ecw.models import Push, RunType
 from ecw.practice.client import client_for
 from ecw.practice.mappings import PracticeMappings, connection_of
-from ecw.push.context import Options, Pushing, PushRun
+from ecw.push.context import Pushing, PushRun, SendOptions
 from ecw.push.kill_switch import Allowed
 from ecw.push.plan import capability
 from ecw.push.progress import KEEP, Progress
@@ -56,7 +56,7 @@ class PushContext:
         client = client_for(self.mappings.connection, RunType.MANUAL, self.engine, self.retry_policy)
         capability.know(self.push, client)
         mapping = self.mappings.of(self.push["options"]["resource"])
-        run = PushRun(self.push["run_id"], Options.of(self.push), self.allowed, self.sleep)
+        run = PushRun(self.push["run_id"], SendOptions.of(self.push), self.allowed, self.sleep)
         return Pushing(self.engine, client, mapping, run)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CHUNK = 50_000  # rows per validation: each validation costs Great Expectations a quarter of a second
 ROWS_IN_MEMORY = 10_000  # while they are staged
+FAILED = "check-failed.ndjson.gz"  # in the resource's folder: the ids of the rows that stopped the last check
 Line = dict[str, Any]
 Report = Callable[[Sequence[Finding]], None]
 log = logging.getLogger(__name__)
@@ -60,10 +61,15 @@ class Before:
 
 @dataclass(slots=True)
 class Failures:
-    """How many rows fail each rule, by the rule's number, and how many of them no earlier run found."""
+    """How many rows fail each rule, by the rule's number, and how many of them no earlier run found.
+
+    `ids` are the eCW ids of the rows that fail a rule which can stop the batch, by the rule's number and whether they
+    are new.
+    """
 
     all: Counter[int] = field(default_factory=Counter)
     new: Counter[int] = field(default_factory=Counter)
+    ids: dict[tuple[int, bool], list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
 NOTHING_BEFORE = Before()
@@ -83,10 +89,13 @@ def check_batch(
     A share refers to all records that the run covered, including the unchanged ones. Unchanged records that an earlier
     run found failing the rule do not count for a stop.
 
-    Raises QualityGateFailed if nothing of the batch may be loaded (the results are reported nevertheless), and
-    MappingError if a rule cannot be applied to its column.
+    Raises QualityGateFailed if nothing of the batch may be loaded (the results are reported nevertheless, and the ids
+    of the rows that stop it are in the file FAILED until the next check), and MappingError if a rule cannot be applied
+    to its column.
     """
     name, started = batch["resource"], time.monotonic()
+    failed = filesystem.join(run["staging"], name, FAILED)
+    filesystem.remove(batch_file.manifest_path(failed))  # of an earlier attempt
     found = _judge_volume(suite, batch, before, report)
     path, rejects = (filesystem.join(run["staging"], name, f"{step}.ndjson.gz") for step in ("check", "check-rejects"))
     source = filesystem.join(run["staging"], name, "extract.ndjson.gz")
@@ -101,7 +110,9 @@ def check_batch(
                 refused.write(_reject(line, rule, source))
         findings = _findings(suite, failures, batch)
         report([found, *findings])
-        _log_and_stop(suite, findings)
+        if any(one.verdict == STOP for one in findings):
+            _write_failed(failed, suite, findings, failures)
+        _log_and_stop(suite, findings, run)
     if rejected:
         log.warning("%s: %d of %d rows are rejected.", name, rejected, batch["count"])
     return passed_on(batch, path, passed.count, rejects, rejected, time.monotonic() - started)
@@ -172,7 +183,11 @@ def _judged(
                 continue
             numbers, known = sorted(by_place.pop(place)), earlier.get(line["ecw_id"])
             failures.all.update(numbers)
-            failures.new.update(number for number in numbers if not before.knew(suite.rules[number], line, known))
+            for number in numbers:
+                is_new = not before.knew(suite.rules[number], line, known)
+                failures.new[number] += is_new
+                if suite.rules[number].max_failed_ratio is not None:
+                    failures.ids[number, is_new].append(line["ecw_id"])
             yield text, line, [suite.rules[number] for number in numbers if suite.refuses(suite.rules[number])]
 
 
@@ -223,7 +238,17 @@ def _verdict(suite: Suite, rule: Rule, broken: int, new: int, rows: int) -> str:
     return rule.on_fail
 
 
-def _log_and_stop(suite: Suite, findings: Sequence[Finding]) -> None:
+def _write_failed(path: str, suite: Suite, findings: Sequence[Finding], failures: Failures) -> None:
+    """Write the eCW ids of the rows that fail a stopping rule, the new ones first; a rule about the batch has none."""
+    with batch_file.writer(path) as batch:
+        for number, one in enumerate(findings):
+            for is_new in (True, False) if one.verdict == STOP else ():
+                for ecw_id in failures.ids[number, is_new]:
+                    rule = suite.rules[number]
+                    batch.write({"ecw_id": ecw_id, "rule": rule.name, "column": rule.column, "new": is_new})
+
+
+def _log_and_stop(suite: Suite, findings: Sequence[Finding], run: Run) -> None:
     """Log every broken rule; raise QualityGateFailed if one stops the batch."""
     stops = []
     for one in findings:
@@ -237,6 +262,6 @@ def _log_and_stop(suite: Suite, findings: Sequence[Finding]) -> None:
     if stops:
         raise QualityGateFailed(
             f"{suite.resource}: nothing of this batch is loaded: {'; '.join(stops)}.",
-            next_step="find such records in eCW. Fix them there, or the mapping, or the rule in "
-            f"{suite.path.name}; then clear the resource's tasks.",
+            next_step=f"find such records in eCW: `ecw quality ids {run['run_id']} {suite.resource}` shows their ids. "
+            f"Fix them there, or the mapping, or the rule in {suite.path.name}; then clear the resource's tasks.",
         )

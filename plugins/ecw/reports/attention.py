@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from ecw.crm.db.enums import RunState
 from ecw.crm.db.tables import ecw_alert
-from ecw.crm.state import runs as ledger
+from ecw.crm.state import runs
 from ecw.models import Mode
 from ecw.reports.sync_state import Clock, PracticeState, ResourceState
 
@@ -86,7 +86,7 @@ def _switches(switches: Switches) -> Iterator[Attention]:
 
 def _of_resource(one: ResourceState, clock: Clock, suffix: str) -> Iterator[Attention]:
     run = one.last_run
-    if run is not None and run.state in (ledger.FAILED, RunState.DEAD):
+    if run is not None and run.state in (runs.FAILED, RunState.DEAD):
         what, step = _error_and_next_step(run.error)
         if run.state == RunState.DEAD:
             what, step = "it began and never ended.", "read the logs of its tasks in Airflow, and clear it."

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, func, select
 
 from ecw.crm.db.tables import UtcTime, ecw_checked, ecw_initial_sync, ecw_push_item, ecw_quota, ecw_run
-from ecw.crm.state import runs as ledger
+from ecw.crm.state.runs import LOADED
 from ecw.resources import RESOURCES
 
 DAYS = 14
@@ -67,7 +67,7 @@ def runs(connection: Connection, practice: str, now: datetime) -> list[RunPoint]
     statement = (
         select(r.run_id, at, changed, rejected)
         .where(r.practice == practice, r.resource.in_(list(RESOURCES)), r.started_at >= now - timedelta(days=DAYS))
-        .where(r.state == ledger.LOADED)
+        .where(r.state == LOADED)
         .group_by(r.run_id)
         .order_by(at)
         .limit(MOST_POINTS)

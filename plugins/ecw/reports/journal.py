@@ -60,7 +60,7 @@ class Position(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class JournalFilter:
     """A filter of entries; None filters nothing.  `record` is an id of either side; `start` ≤ time < `end`."""
 
     practice: str
@@ -105,10 +105,10 @@ class RunLine:
 
 
 def entries(
-    connection: Connection, wanted: Wanted, before: Position | None = None, limit: int = PAGE
+    connection: Connection, criteria: JournalFilter, before: Position | None = None, limit: int = PAGE
 ) -> tuple[list[RowMapping], Position | None]:
     """Return a page of entries, and where the next page begins, None after the last page."""
-    rows = list(connection.execute(statement(connection, wanted, before, limit + 1)).mappings())
+    rows = list(connection.execute(statement(connection, criteria, before, limit + 1)).mappings())
     page = rows[:limit]
     return page, position_of(page[-1]) if len(rows) > limit else None
 
@@ -118,27 +118,29 @@ def position_of(row: RowMapping) -> Position:
     return Position(row["at"], row["run_id"], row["entry"])
 
 
-def statement(connection: Connection, wanted: Wanted, before: Position | None = None, limit: int = PAGE) -> Select[Any]:
+def statement(
+    connection: Connection, criteria: JournalFilter, before: Position | None = None, limit: int = PAGE
+) -> Select[Any]:
     """Return the query of a page's entries; every combination of filters uses an index."""
-    query = select(ecw_journal).where(*_where(connection, wanted))
+    query = select(ecw_journal).where(*_where(connection, criteria))
     if before is not None:
         query = query.where(tuple_(j.at, j.run_id, j.entry) < _key(before))
-    if wanted.record is not None:
+    if criteria.record is not None:
         # One query for each index; an OR would read the practice's whole journal.
         sides = [
-            _ordered(query.where(column == wanted.record), no_index(connection, j.at)).limit(limit)
+            _ordered(query.where(column == criteria.record), no_index(connection, j.at)).limit(limit)
             for column in (j.crm_id, j.ecw_id)
         ]
         query = select(union(*(select(side.subquery()) for side in sides)).subquery())
     return _ordered(query).limit(limit)
 
 
-def every(connection: Connection, wanted: Wanted, most: int = CSV_ROWS) -> Iterator[RowMapping]:
+def every(connection: Connection, criteria: JournalFilter, most: int = CSV_ROWS) -> Iterator[RowMapping]:
     """Yield at most `most` entries, the newest first; at most a thousand are in memory."""
     before: Position | None = None
     left = most
     while left > 0:
-        page, before = entries(connection, wanted, before, min(1000, left))
+        page, before = entries(connection, criteria, before, min(1000, left))
         yield from page
         left -= len(page)
         if before is None:
@@ -146,13 +148,13 @@ def every(connection: Connection, wanted: Wanted, most: int = CSV_ROWS) -> Itera
 
 
 def runs(
-    connection: Connection, wanted: Wanted, before: Position | None = None, limit: int = 25
+    connection: Connection, criteria: JournalFilter, before: Position | None = None, limit: int = 25
 ) -> tuple[list[RunLine], Position | None]:
     """Return a page of the runs with matching entries, by their newest entry, and where the next page begins.
 
-    Each run costs one step along the index, no matter how many entries it has. `wanted.record` must be None.
+    Each run costs one step along the index, no matter how many entries it has. `criteria.record` must be None.
     """
-    where = _where(connection, wanted)
+    where = _where(connection, criteria)
     lines: list[RunLine] = []
     passed: list[str] = []
     at = before
@@ -164,15 +166,15 @@ def runs(
             query = query.where(j.run_id.not_in(passed))
         row = connection.execute(_ordered(query).limit(1)).one_or_none()
         if row is None:
-            return _with_ledger(connection, wanted.practice, lines), None
+            return _with_run_records(connection, criteria.practice, lines), None
         at = Position(*row)
         passed.append(at.run_id)
-        if before is not None and _has_newer(connection, wanted, at.run_id, before):
+        if before is not None and _has_newer(connection, criteria, at.run_id, before):
             continue  # an earlier page has it
-        lines.append(_line(connection, wanted, at))
+        lines.append(_line(connection, criteria, at))
         if len(lines) == limit:
             break
-    return _with_ledger(connection, wanted.practice, lines), at
+    return _with_run_records(connection, criteria.practice, lines), at
 
 
 def practices(connection: Connection) -> list[str]:
@@ -215,11 +217,11 @@ def _values(connection: Connection, column: ColumnElement[Any], query: Select[An
     return values
 
 
-def _where(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
-    conditions: list[Any] = [j.practice == wanted.practice]
-    leading = _leads(wanted)
+def _where(connection: Connection, criteria: JournalFilter) -> list[ColumnElement[bool]]:
+    conditions: list[Any] = [j.practice == criteria.practice]
+    leading = _leads(criteria)
     for name in ("direction", "resource", "outcome", "code", "run_id"):
-        if (value := getattr(wanted, name)) is None:
+        if (value := getattr(criteria, name)) is None:
             continue
         column = j[name] if name in leading else no_index(connection, j[name])
         conditions.append(column == value)
@@ -227,26 +229,26 @@ def _where(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
         conditions.append(_NOT_DONE)
     if "direction" in leading:
         conditions.append(_NOT_PULLED)
-    if wanted.start is not None:
-        conditions.append(j.at >= wanted.start)
-    if wanted.end is not None:
-        conditions.append(j.at < wanted.end)
+    if criteria.start is not None:
+        conditions.append(j.at >= criteria.start)
+    if criteria.end is not None:
+        conditions.append(j.at < criteria.end)
     return conditions
 
 
-def _leads(wanted: Wanted) -> tuple[str, ...]:
+def _leads(criteria: JournalFilter) -> tuple[str, ...]:
     """Return the filters that may use an index: the one that leaves the fewest entries."""
-    if wanted.record is not None:
+    if criteria.record is not None:
         return ()
-    if wanted.run_id is not None:
+    if criteria.run_id is not None:
         return ("run_id",)
-    if wanted.code is not None:
+    if criteria.code is not None:
         return ("code",)
-    if wanted.outcome not in (None, JournalOutcome.DONE):
+    if criteria.outcome not in (None, JournalOutcome.DONE):
         return ("outcome",)
-    if wanted.direction not in (None, Direction.PULL):
+    if criteria.direction not in (None, Direction.PULL):
         return ("direction",)
-    return ("resource",) if wanted.resource is not None else ()
+    return ("resource",) if criteria.resource is not None else ()
 
 
 def _ordered(query: Select[Any], at: ColumnElement[Any] | None = None) -> Select[Any]:
@@ -258,14 +260,14 @@ def _key(at: Position) -> Any:
     return tuple_(literal(at.at, UtcTime), literal(at.run_id, String), literal(at.entry, String))
 
 
-def _has_newer(connection: Connection, wanted: Wanted, run_id: str, than: Position) -> bool:
-    of_run = _where(connection, replace(wanted, run_id=run_id))
+def _has_newer(connection: Connection, criteria: JournalFilter, run_id: str, than: Position) -> bool:
+    of_run = _where(connection, replace(criteria, run_id=run_id))
     newer = and_(j.at >= than.at, tuple_(j.at, j.run_id) >= tuple_(literal(than.at, UtcTime), literal(than.run_id)))
     return connection.scalar(select(j.entry).where(*of_run, newer).limit(1)) is not None
 
 
-def _line(connection: Connection, wanted: Wanted, newest: Position) -> RunLine:
-    of_run = _where(connection, replace(wanted, run_id=newest.run_id))
+def _line(connection: Connection, criteria: JournalFilter, newest: Position) -> RunLine:
+    of_run = _where(connection, replace(criteria, run_id=newest.run_id))
     some = select(j.direction, j.resource, j.operation, j.outcome).where(*of_run).limit(COUNTED + 1).subquery().c
     kinds = (some.direction, some.resource, some.operation, some.outcome)
     rows = connection.execute(select(*kinds, func.count()).group_by(*kinds))
@@ -274,7 +276,7 @@ def _line(connection: Connection, wanted: Wanted, newest: Position) -> RunLine:
     return RunLine(newest.run_id, newest.at, min(total, COUNTED), total > COUNTED, parts)
 
 
-def _with_ledger(connection: Connection, practice: str, lines: Sequence[RunLine]) -> list[RunLine]:
+def _with_run_records(connection: Connection, practice: str, lines: Sequence[RunLine]) -> list[RunLine]:
     r = ecw_run.c
     ids = [line.run_id for line in lines]
     sums = [func.sum(column).label(column.name) for column in (r.inserted, r.updated, r.rejected)]

@@ -40,7 +40,7 @@ class MappedColumn:
 class CrosswalkState:
     """A crosswalk: its lines, the codes of eCW's list that it lacks, and how a mapping treats such codes (`unmapped`).
 
-    `held_back` counts the records that are rejected for such a code, `defaulted` the rows with the default value.
+    `records_rejected` counts the records rejected for such a code, `defaulted` the rows with the default value.
     `unused` are values of the CRM's list that no code maps to. `missing` is None if eCW's list is not loaded, `unused`
     is None if the CRM has no list, and `defaulted` is None without a default.
     """
@@ -52,7 +52,7 @@ class CrosswalkState:
     lines: list[tuple[str, str, str]]  # code, value, system
     missing: list[tuple[str, str]] | None  # code, what eCW calls it
     unused: list[str] | None
-    held_back: int
+    records_rejected: int
     defaulted: int | None
 
 
@@ -105,7 +105,7 @@ def crosswalks(connection: Connection, practice: str, mapping: Mapping) -> list[
     Raises CrmSchemaError if the mapping does not fit its table.
     """
     resource = resource_of(mapping)
-    held_back = _held_back(connection, practice, resource)
+    records_rejected = _records_rejected(connection, practice, resource)
     target = find(connection, mapped_of(mapping))
     mine = shown(connection, practice, resource, target)
     states = []
@@ -121,13 +121,13 @@ def crosswalks(connection: Connection, practice: str, mapping: Mapping) -> list[
                 or 0
                 for column in pulled
             )
-        held = sum(held_back.get(name, 0) for name in names)
+        held = sum(records_rejected.get(name, 0) for name in names)
         states.append(_state(connection, crosswalk, names, held, defaulted))
-    return sorted(states, key=lambda one: (-one.held_back, -len(one.missing or ()), one.name))
+    return sorted(states, key=lambda one: (-one.records_rejected, -len(one.missing or ()), one.name))
 
 
 def _state(
-    connection: Connection, crosswalk: Crosswalk, names: list[str], held_back: int, defaulted: int | None
+    connection: Connection, crosswalk: Crosswalk, names: list[str], records_rejected: int, defaulted: int | None
 ) -> CrosswalkState:
     in_ecw, in_crm = ecw_names(connection, crosswalk), crm_names(connection, crosswalk)
     codes, values = {line[0] for line in crosswalk.lines}, {line[1] for line in crosswalk.lines}
@@ -140,12 +140,12 @@ def _state(
         lines=[(code, value, system) for code, value, system, _ in crosswalk.lines[:SHOWN]],
         missing=None if missing is None else missing[:SHOWN],
         unused=None if in_crm is None else sorted(set(in_crm) - values)[:SHOWN],
-        held_back=held_back,
+        records_rejected=records_rejected,
         defaulted=defaulted,
     )
 
 
-def _held_back(connection: Connection, practice: str, resource: str) -> dict[str, int]:
+def _records_rejected(connection: Connection, practice: str, resource: str) -> dict[str, int]:
     r = ecw_reject.c
     mine = (r.practice == practice, r.state == RejectState.OPEN, r.resource == resource, r.step == RejectStep.MAP)
     statement = select(r.column, func.count()).where(*mine, r.rule == UNMAPPED).group_by(r.column)

@@ -18,12 +18,12 @@ from ecw.resources import RESOURCES
 class Report:
     """The result of the check for one resource of a run: counts, rules and verdicts.
 
-    `ledger` is the resource's row of ecw_run. `rejects` counts the run's rejects: (step, rule, column, records).
+    `run_record` is the resource's row of ecw_run. `rejects` counts the run's rejects: (step, rule, column, records).
     """
 
     practice: str
     resource: str
-    ledger: RowMapping | None
+    run_record: RowMapping | None
     volume: RowMapping | None
     rules: Sequence[RowMapping]
     rejects: Sequence[tuple[str, str, str, int]]
@@ -59,7 +59,7 @@ def of_run(
     """
     key = {"run_id": run_id} | ({"resource": resource} if resource else {})
     key |= {"practice": practice} if practice else {}
-    ledger = {_of(row): row for row in connection.execute(select(ecw_run).filter_by(**key)).mappings()}
+    records = {_of(row): row for row in connection.execute(select(ecw_run).filter_by(**key)).mappings()}
     findings: dict[tuple[str, str], list[RowMapping]] = {}
     ordered = select(ecw_quality_result).filter_by(**key).order_by(ecw_quality_result.c.number)
     for row in connection.execute(ordered).mappings():
@@ -69,12 +69,12 @@ def of_run(
         Report(
             practice=practice,
             resource=name,
-            ledger=ledger.get((practice, name)),
+            run_record=records.get((practice, name)),
             volume=next((row for row in findings.get((practice, name), ()) if row["rule"] == VOLUME), None),
             rules=[row for row in findings.get((practice, name), ()) if row["rule"] != VOLUME],
             rejects=refused.get((practice, name), []),
         )
-        for practice, name in sorted({*ledger, *findings}, key=_order)
+        for practice, name in sorted({*records, *findings}, key=_order)
     ]
 
 

@@ -29,7 +29,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RejectFilter:
     """A filter of rejects; an empty field filters nothing."""
 
     practice: str
@@ -97,9 +97,9 @@ def _pushed(practice: str, state: str) -> Select[Any]:
     return select(c.resource, c.rule, c.column, func.min(began_at)).group_by(c.resource, c.rule, c.column)
 
 
-def page(connection: Connection, wanted: Wanted, after: tuple[str, ...] | None = None) -> Page:
+def page(connection: Connection, criteria: RejectFilter, after: tuple[str, ...] | None = None) -> Page:
     """Return PAGE rejects after the last one of the previous page, each with its record's CRM id and its time."""
-    rows = [dict(row) for row in connection.execute(page_statement(wanted, after)).mappings()]
+    rows = [dict(row) for row in connection.execute(page_statement(criteria, after)).mappings()]
     rejects = rows[:PAGE]
     last = rejects[-1] if len(rows) > PAGE else None
     return Page(rejects, tuple(last[name] for name in _ORDER) if last else None)
@@ -108,35 +108,35 @@ def page(connection: Connection, wanted: Wanted, after: tuple[str, ...] | None =
 _ORDER = ("resource", "step", "rule", "column", "first_run", "ecw_id")
 
 
-def page_statement(wanted: Wanted, after: tuple[str, ...] | None = None) -> Select[Any]:
+def page_statement(criteria: RejectFilter, after: tuple[str, ...] | None = None) -> Select[Any]:
     """Return the statement of `page`: for every filter an index finds the page's keys, and only those rows are read."""
     r = ecw_reject.c
     order = tuple(r[name] for name in _ORDER)
-    keys = select(*order).where(*_where(wanted))
+    keys = select(*order).where(*_where(criteria))
     if after is not None:
         keys = keys.where(tuple_(*order) > tuple_(*after))
     in_page = keys.order_by(*order).limit(PAGE + 1).subquery()
-    its = and_(r.practice == wanted.practice, *(r[name] == in_page.c[name] for name in _ORDER if name != "first_run"))
+    its = and_(r.practice == criteria.practice, *(r[name] == in_page.c[name] for name in _ORDER if name != "first_run"))
     linked = and_(*(ecw_link.c[name] == r[name] for name in ("practice", "resource", "ecw_id")))
     return (
         select(
             *(r.resource, r.step, r.rule, r.column, r.ecw_id, r.reason, r.state, r.first_run, r.last_run),
             r.resolved_run,
             ecw_link.c.crm_id,
-            began(wanted.practice, r.resource, r.first_run).label("since"),
+            began(criteria.practice, r.resource, r.first_run).label("since"),
         )
         .select_from(in_page.join(ecw_reject, its).outerjoin(ecw_link, linked))
         .order_by(*(in_page.c[name] for name in _ORDER))
     )
 
 
-def _where(wanted: Wanted) -> list[ColumnElement[bool]]:
+def _where(criteria: RejectFilter) -> list[ColumnElement[bool]]:
     r = ecw_reject.c
-    conditions = [r.practice == wanted.practice]
-    if wanted.record:  # the primary key finds it
-        conditions += [r.resource.in_(list(RESOURCES)), r.ecw_id == wanted.record]
-    conditions.append(r.state == wanted.state)
-    exact = {"resource": wanted.resource, "step": wanted.step, "rule": wanted.rule, "column": wanted.column}
+    conditions = [r.practice == criteria.practice]
+    if criteria.record:  # the primary key finds it
+        conditions += [r.resource.in_(list(RESOURCES)), r.ecw_id == criteria.record]
+    conditions.append(r.state == criteria.state)
+    exact = {"resource": criteria.resource, "step": criteria.step, "rule": criteria.rule, "column": criteria.column}
     gap = False
     for name, value in exact.items():
         if value is None or (value == "" and name != "column"):
@@ -144,8 +144,8 @@ def _where(wanted: Wanted) -> list[ColumnElement[bool]]:
             continue
         # After a column without a filter, `column = constant` would make SQLite sort rows that its index has in order.
         conditions.append((func.coalesce(r[name], "") if gap else r[name]) == value)
-    if wanted.run:
-        conditions.append(or_(r.first_run == wanted.run, r.last_run == wanted.run))
+    if criteria.run:
+        conditions.append(or_(r.first_run == criteria.run, r.last_run == criteria.run))
     return conditions
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, func, select
 from ecw.crm.db.engine import reading
 from ecw.crm.db.enums import RejectState, RunState
 from ecw.crm.db.tables import ecw_cursor, ecw_link, ecw_reject, ecw_run
-from ecw.crm.state import runs as ledger
+from ecw.crm.state import runs
 from ecw.models import Counts, Mode
 from ecw.reports.sync_state import DEAD_AFTER
 from ecw.resources import RESOURCES
@@ -63,20 +63,20 @@ def _never(practice: str | None, resource: str) -> ResourceStatus:
 
 
 def _one(connection: Connection, practice: str, resource: str, now: datetime, every: timedelta) -> ResourceStatus:
-    runs = (
+    latest = (
         select(ecw_run)
         .where(ecw_run.c.practice == practice, ecw_run.c.resource == resource)
         .order_by(ecw_run.c.started_at.desc(), ecw_run.c.run_id.desc())
         .limit(1)
     )
-    last = connection.execute(runs).mappings().one_or_none()
+    last = connection.execute(latest).mappings().one_or_none()
     if last is None:
         return _never(practice, resource)
     # A replay fetches nothing from eCW, so it does not reset the age.
-    fresh = runs.where(ecw_run.c.state == ledger.LOADED, ecw_run.c.mode != Mode.REPLAY)
+    fresh = latest.where(ecw_run.c.state == runs.LOADED, ecw_run.c.mode != Mode.REPLAY)
     loaded = connection.execute(fresh).mappings().one_or_none()
     state = last["state"]
-    if state == ledger.RUNNING and now - last["started_at"] > DEAD_AFTER:
+    if state == runs.RUNNING and now - last["started_at"] > DEAD_AFTER:
         state = RunState.DEAD
     loaded_at = loaded["ended_at"] if loaded else None
     age = now - loaded_at if loaded_at else None
@@ -86,7 +86,7 @@ def _one(connection: Connection, practice: str, resource: str, now: datetime, ev
         resource=resource,
         state=state,
         run_id=last["run_id"],
-        numbers=ledger.numbers_of(last) if last["state"] == ledger.LOADED else None,
+        numbers=runs.numbers_of(last) if last["state"] == runs.LOADED else None,
         calls=last["calls"],
         seconds=last["seconds"],
         loaded_at=loaded_at,
@@ -111,7 +111,7 @@ def _reasons(connection: Connection, key: dict[str, str]) -> dict[str, int]:
 
 
 def _next_step(state: str, run_id: str, error: str | None, age: timedelta | None, every: timedelta) -> str | None:
-    if state == ledger.FAILED:
+    if state == runs.FAILED:
         message = error if error and "Next (" in error else f"{error}; read the log of its task in Airflow."
         return f"the run {run_id} failed: {message}"
     if state == RunState.DEAD:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, RowMapping, Select, case, func, literal, sele
 from ecw.crm.db.enums import ConflictState, RejectState, RunState
 from ecw.crm.db.tables import ecw_conflict, ecw_cursor, ecw_intent, ecw_reject, ecw_run
 from ecw.crm.load.match_unconfirmed import HELD, SENDING, UNKNOWN
-from ecw.crm.state import runs as ledger
+from ecw.crm.state import runs
 from ecw.resources import RESOURCES
 
 UNMAPPED = "unmapped code"
@@ -174,12 +174,12 @@ def _last_runs(connection: Connection, clocks: Mapping[str, Clock]) -> dict[Key,
     keys = [tuple(row) for row in connection.execute(select(rows.c.practice, latest, rows.c.resource)) if row[1]]
     if not keys:
         return {}
-    runs = connection.execute(select(ecw_run).where(tuple_(r.practice, r.run_id, r.resource).in_(keys))).mappings()
-    return {(row["practice"], row["resource"]): _run(row, clocks[row["practice"]]) for row in runs}
+    found = connection.execute(select(ecw_run).where(tuple_(r.practice, r.run_id, r.resource).in_(keys))).mappings()
+    return {(row["practice"], row["resource"]): _run(row, clocks[row["practice"]]) for row in found}
 
 
 def _run(row: RowMapping, clock: Clock) -> LastRun:
-    dead = row["state"] == ledger.RUNNING and clock.now - row["started_at"] > DEAD_AFTER
+    dead = row["state"] == runs.RUNNING and clock.now - row["started_at"] > DEAD_AFTER
     numbers = ("fetched", "rejected", "inserted", "updated", "unchanged", "calls", "seconds", "error")
     return LastRun(
         state=RunState.DEAD if dead else row["state"],

@@ -63,7 +63,7 @@ def form_fields(model: type) -> dict[str, dict[str, Any]]:
     return fields
 
 
-def said(source: Mapping[str, Any] | str | None, *, of: str, example: str) -> dict[str, Any]:
+def read_options(source: Mapping[str, Any] | str | None, *, of: str, example: str) -> dict[str, Any]:
     """Return the options of a source, which is an object or JSON text; an empty dict if it has none.
 
     Raises ConfigurationError if the source is not an object. `of` names the options in the message, `example` shows
@@ -81,7 +81,7 @@ def said(source: Mapping[str, Any] | str | None, *, of: str, example: str) -> di
     return dict(source)
 
 
-def is_said(value: object) -> bool:
+def is_set(value: object) -> bool:
     """Return True if a value is set: a form sends empty values for fields that were not filled."""
     return value not in (None, "", [], {}) and value is not False
 

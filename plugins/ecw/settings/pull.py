@@ -23,16 +23,15 @@ from ecw.settings.base import (
     Text,
     described,
     form_fields,
-    is_said,
+    is_set,
     option,
+    read_options,
     require_own_keys,
-    said,
     validated,
 )
 from ecw.settings.name_prefixes import ALWAYS
 
 CHANGES, FULL, PATIENTS, SCHEDULE = (mode.value for mode in Mode if mode is not Mode.REPLAY)
-MODES = (CHANGES, FULL, PATIENTS, SCHEDULE)
 AUTOMATIC = "automatic"  # the form's value for a strategy that the run does not set
 _STRATEGY = "strategy_"  # prefix of the form's fields, one per resource
 _WINDOW, _HOW = (
@@ -193,8 +192,8 @@ class Options:
         """
         found: dict[str, Any] = {}
         for source in sources:
-            read = _folded(said(source, of="pull", example=_EXAMPLE))
-            found |= {name: value for name, value in read.items() if is_said(value)}
+            read = _folded(read_options(source, of="pull", example=_EXAMPLE))
+            found |= {name: value for name, value in read.items() if is_set(value)}
         if found.get("mode") == FULL:
             found["full"] = True
         return validated(cls, found, of="pull", where=_WHERE)
@@ -226,7 +225,7 @@ def of_form(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def require_within(connection: Mapping[str, Any] | str | None, form: Options) -> None:
     """Raise ConfigurationError if a run exceeds the connection's limits."""
-    limits = _folded(said(connection, of="pull", example='{"dry_run": true}'))
+    limits = _folded(read_options(connection, of="pull", example='{"dry_run": true}'))
     if limits.get("resources") and (beyond := [name for name in form.resources if name not in limits["resources"]]):
         raise ConfigurationError(
             f"The connection lets runs pull only {', '.join(limits['resources'])}, and this run asks for "

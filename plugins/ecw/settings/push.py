@@ -16,17 +16,27 @@ from pydantic.dataclasses import dataclass
 
 from ecw.errors import ConfigurationError
 from ecw.resources import PUSHED, require_pushed
-from ecw.settings.base import OPTIONS, Text, described, form_fields, is_said, option, require_own_keys, said, validated
+from ecw.settings.base import (
+    OPTIONS,
+    Text,
+    described,
+    form_fields,
+    is_set,
+    option,
+    read_options,
+    require_own_keys,
+    validated,
+)
 
 Source = Mapping[str, Any] | str | None
 _WHERE = "the run's form, or in the connection's extra field `push`"
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
-W = TypeVar("W", bound="Wanted")
+P = TypeVar("P", bound="PushOptions")
 
 
 @dataclass(frozen=True, slots=True, config=OPTIONS)
-class Wanted:
+class PushOptions:
     """Every key, with its default."""
 
     resource: str = option(
@@ -107,20 +117,20 @@ class Wanted:
 
         Raises ConfigurationError naming the key and its correct form.
         """
-        connection_options = said(connection, of="push", example='{"max_creates": 20}')
-        form_options = said(form, of="push", example='{"dry_run": true}')
+        connection_options = read_options(connection, of="push", example='{"max_creates": 20}')
+        form_options = read_options(form, of="push", example='{"dry_run": true}')
         require_own_keys(form_options, FORM, "push", [name for name, *_ in described(cls)])
         allowed = _checked(cls, connection_options)
         require_pushed(allowed.resource)
-        wanted = allowed._within(_checked(cls, form_options))
-        if wanted.test_only and not wanted.test_patient:
+        options = allowed._within(_checked(cls, form_options))
+        if options.test_only and not options.test_patient:
             raise ConfigurationError(
                 "The run is for the test patient only, and the connection names none.",
                 next_step='put {"test_patient": "<CRM id or MR number>"} into the connection\'s extra field `push`.',
             )
-        return wanted
+        return options
 
-    def _within(self, form: Wanted) -> Self:
+    def _within(self, form: PushOptions) -> Self:
         """Return these options of the connection, restricted by the run's form."""
         if form.only and self.only and form.only != self.only:
             raise ConfigurationError(
@@ -150,12 +160,12 @@ class Wanted:
         return [self.test_patient] if self.test_only else self.patients
 
 
-def _checked(cls: type[W], source: Mapping[str, Any]) -> W:
+def _checked(cls: type[P], source: Mapping[str, Any]) -> P:
     """Return the options of a source, without empty ones."""
-    found = {name: value for name, value in source.items() if is_said(value)}
+    found = {name: value for name, value in source.items() if is_set(value)}
     return validated(cls, found, of="push", where=_WHERE)
 
 
 # The form of a run, for ecw.operators.push_params.
-FIELDS = form_fields(Wanted)
+FIELDS = form_fields(PushOptions)
 FORM = tuple(FIELDS)

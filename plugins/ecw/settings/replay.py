@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic.dataclasses import dataclass
 
 from ecw.resources import RESOURCES
-from ecw.settings.base import OPTIONS, ResourceName, form_fields, option, require_own_keys, said, validated
+from ecw.settings.base import OPTIONS, ResourceName, form_fields, option, read_options, require_own_keys, validated
 
 
 @dataclass(frozen=True, slots=True, config=OPTIONS)
@@ -53,7 +53,7 @@ class ReplayOptions:
 
         Raises ConfigurationError naming the key and its correct form.
         """
-        form = said(source, of="replay", example='{"resources": ["patient"]}')
+        form = read_options(source, of="replay", example='{"resources": ["patient"]}')
         require_own_keys(form, FORM, "replay")
         filled = {name: value for name, value in form.items() if value is not None}
         return validated(cls, filled, of="replay", where="the run's form")

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic.dataclasses import dataclass
 
-from ecw.settings.base import OPTIONS, AtLeastOne, option, said, validated
+from ecw.settings.base import OPTIONS, AtLeastOne, option, read_options, validated
 
 
 @dataclass(frozen=True, slots=True, config=OPTIONS)
@@ -22,5 +22,5 @@ class VobSettings:
 
         Raises ConfigurationError with the wrong key.
         """
-        values = said(source, of="VOB", example='{"include_initial_sync": false}')
+        values = read_options(source, of="VOB", example='{"include_initial_sync": false}')
         return validated(cls, values, of="VOB", where="the connection's extra field `vob`")

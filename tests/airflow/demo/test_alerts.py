@@ -32,8 +32,8 @@ def test_an_alert_begins_with_its_condition_and_a_second_pull_resolves_it(demo: 
     demo.shell(f"airflow connections add alerts_http --conn-json '{webhook.connection}'")
     set_alerts(demo, webhook="alerts_http", stale_intervals=0.0001)
     try:
-        watched = run(airflow, "ecw_monitor")
-        assert airflow.returned("ecw_monitor", watched, "watch")["open"] == len(RESOURCES)
+        monitored = run(airflow, "ecw_monitor")
+        assert airflow.returned("ecw_monitor", monitored, "monitor")["open"] == len(RESOURCES)
         assert sorted(webhook.events()) == sorted(("begin", "stale", name) for name in RESOURCES)
         assert "location: alert stale since" in demo.shell("ecw status")
 

@@ -21,7 +21,7 @@ def test_unmapped_codes_are_shown_as_lines_to_add(run: Run, staged: str) -> None
     output = run("unmapped", "--staging", staged).output
     assert output == "crosswalks/gender.csv: unmapped codes 1, records rejected 1\n  x,,,seen in 1 record\n"
     [entry] = json.loads(run("unmapped", "--staging", staged, "--json").output)
-    assert (entry["mapping"], entry["crosswalk"], entry["code"], entry["held_back"]) == (
+    assert (entry["mapping"], entry["crosswalk"], entry["code"], entry["records_rejected"]) == (
         "practitioner",
         "gender",
         "x",

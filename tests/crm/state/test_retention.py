@@ -14,7 +14,7 @@ from ecw.crm.state.retention import Kept, purge
 from ecw.errors import ConfigurationError
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
-KEPT = Kept(journal=10, quality=5, notice=2)
+KEPT = Kept(journal=10, quality=5, alert=2)
 
 
 def ago(days: float) -> datetime:
@@ -78,7 +78,7 @@ def test_older_rows_are_deleted_and_open_alerts_stay(crm_engine: Engine, monkeyp
 def test_a_variable_that_is_not_a_positive_number_of_days_is_refused(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
-    for name in ("journal", "quality", "notice"):
+    for name in ("journal", "quality", "alert"):
         monkeypatch.setenv(f"AIRFLOW_VAR_ECW_{name.upper()}_DAYS", "7")
     assert Kept.read() == Kept(7, 7, 7)
     monkeypatch.setenv("AIRFLOW_VAR_ECW_QUALITY_DAYS", value)

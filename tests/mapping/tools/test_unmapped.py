@@ -34,7 +34,7 @@ def test_lines_to_add_are_sorted_by_rejected_records(mapping_of: Callable[..., M
     for resource in (patient("1", "One"), patient("2", None), patient("2", "Two"), patient("3", None)):
         codes.add(resource)
     found = codes.worst_first()
-    assert [(entry.crosswalk, entry.code, entry.records, entry.held_back) for entry in found] == [
+    assert [(entry.crosswalk, entry.code, entry.records, entry.records_rejected) for entry in found] == [
         ("race", "2", 2, 2),
         ("race", "3", 1, 1),
         ("place", "Practitioner/a.1", 4, 0),

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecw.errors import CorruptBatch
-from ecw.pull.extract import checkpoint
-from ecw.pull.extract.checkpoint import Parts, Progress
+from ecw.pull.extract.checkpoint import PART_RECORDS, Checkpoint, Progress
 from ecw.staging import batch_file, filesystem
 from tests.fixtures.examples import examples
 
@@ -22,67 +21,67 @@ def record(ecw_id: str, hour: int | None = None, **more: Any) -> dict[str, Any]:
     return {"resourceType": "Patient", "id": ecw_id, **meta, **more}
 
 
-def finished(parts: Parts, tmp_path: Path) -> list[dict[str, Any]]:
+def finished(checkpoint: Checkpoint, tmp_path: Path) -> list[dict[str, Any]]:
     path = f"{tmp_path}/extract.ndjson.gz"
-    count = parts.finish(path)
+    count = checkpoint.finish(path)
     staged = list(batch_file.read(path))
     assert count == len(staged)
     return staged
 
 
 def test_records_are_staged_in_order_and_once(tmp_path: Path) -> None:
-    parts = Parts(f"{tmp_path}/parts")
-    parts.add("list", [record("a"), record("b")], "next", done=False)
-    parts.add("list", [record("b"), record("c")], None, done=True)
+    checkpoint = Checkpoint(f"{tmp_path}/parts")
+    checkpoint.add("list", [record("a"), record("b")], "next", done=False)
+    checkpoint.add("list", [record("b"), record("c")], None, done=True)
 
-    assert finished(parts, tmp_path) == [record("a"), record("b"), record("c")]
+    assert finished(checkpoint, tmp_path) == [record("a"), record("b"), record("c")]
     assert not (tmp_path / "parts").exists()
 
 
 def test_the_newest_version_wins_in_any_order(tmp_path: Path) -> None:
-    parts = Parts(f"{tmp_path}/parts")
+    checkpoint = Checkpoint(f"{tmp_path}/parts")
     old, new = record("a", 9, name="old"), record("a", 10, name="new")
-    parts.add("list", [old, record("b", 12)], None, done=False)
-    parts.add("list", [new], None, done=False)
-    parts.add("list", [old], None, done=True)
+    checkpoint.add("list", [old, record("b", 12)], None, done=False)
+    checkpoint.add("list", [new], None, done=False)
+    checkpoint.add("list", [old], None, done=True)
 
-    assert finished(parts, tmp_path) == [record("b", 12), new]
+    assert finished(checkpoint, tmp_path) == [record("b", 12), new]
 
 
 def test_records_without_an_id_that_differ_only_in_their_version_are_one(tmp_path: Path) -> None:
-    parts = Parts(f"{tmp_path}/parts")
+    checkpoint = Checkpoint(f"{tmp_path}/parts")
     old, new, other = record("", 9), record("", 10), record("", 9, name="other")
-    parts.add("list", [old, new, other], None, done=True)
+    checkpoint.add("list", [old, new, other], None, done=True)
 
-    assert finished(parts, tmp_path) == [new, other]
+    assert finished(checkpoint, tmp_path) == [new, other]
 
 
 def test_versions_are_compared_in_utc(tmp_path: Path) -> None:
     """At the end of daylight saving, the later of two local times can be the earlier one."""
     before = {"id": "a", "meta": {"lastUpdated": "2026-11-01T01:50:00-04:00"}}
     after = {"id": "a", "meta": {"lastUpdated": "2026-11-01T01:10:00-05:00"}}
-    parts = Parts(f"{tmp_path}/parts")
-    parts.add("list", [after], None, done=False)
-    parts.add("list", [before], None, done=True)
+    checkpoint = Checkpoint(f"{tmp_path}/parts")
+    checkpoint.add("list", [after], None, done=False)
+    checkpoint.add("list", [before], None, done=True)
 
-    assert finished(parts, tmp_path) == [after]
+    assert finished(checkpoint, tmp_path) == [after]
 
 
 def test_records_without_an_id_are_kept_unless_they_are_equal(tmp_path: Path) -> None:
-    parts = Parts(f"{tmp_path}/parts")
-    parts.add("list", [{"n": 1}, {"n": 2}, {"n": 1}], None, done=True)
+    checkpoint = Checkpoint(f"{tmp_path}/parts")
+    checkpoint.add("list", [{"n": 1}, {"n": 2}, {"n": 1}], None, done=True)
 
-    assert finished(parts, tmp_path) == [{"n": 2}, {"n": 1}]
+    assert finished(checkpoint, tmp_path) == [{"n": 2}, {"n": 1}]
 
 
 def test_a_retry_resumes_the_flushed_parts_of_the_killed_attempt(tmp_path: Path) -> None:
-    killed = Parts(f"{tmp_path}/parts")
+    killed = Checkpoint(f"{tmp_path}/parts")
     killed.add("letter a", [record("a")], None, done=True)
     killed.add("letter b", [record("b")], "page 2 of b", done=False)
     killed.flush()
     killed.add("letter b", [record("never kept")], "page 3 of b", done=False)
 
-    again = Parts(f"{tmp_path}/parts")
+    again = Checkpoint(f"{tmp_path}/parts")
     assert again.resume()
 
     assert again.progress == {"letter a": Progress(None, True), "letter b": Progress("page 2 of b", False)}
@@ -91,11 +90,11 @@ def test_a_retry_resumes_the_flushed_parts_of_the_killed_attempt(tmp_path: Path)
 
 
 def test_parts_that_are_hours_old_are_not_resumed(tmp_path: Path) -> None:
-    killed = Parts(f"{tmp_path}/parts")
+    killed = Checkpoint(f"{tmp_path}/parts")
     killed.add("list", [record("a")], None, done=True)
     killed.flush()
 
-    again = Parts(f"{tmp_path}/parts")
+    again = Checkpoint(f"{tmp_path}/parts")
 
     assert not again.resume(datetime.now(UTC) + timedelta(hours=7))
     assert again.progress == {}
@@ -103,11 +102,11 @@ def test_parts_that_are_hours_old_are_not_resumed(tmp_path: Path) -> None:
 
 
 def test_a_part_is_written_once_it_has_enough_records(tmp_path: Path) -> None:
-    parts = Parts(f"{tmp_path}/parts")
-    parts.add("list", [record(str(n)) for n in range(checkpoint.PART_RECORDS - 1)], "2", done=False)
+    checkpoint = Checkpoint(f"{tmp_path}/parts")
+    checkpoint.add("list", [record(str(n)) for n in range(PART_RECORDS - 1)], "2", done=False)
     assert filesystem.names(f"{tmp_path}/parts") == []
 
-    parts.add("list", [record("last")], "3", done=False)
+    checkpoint.add("list", [record("last")], "3", done=False)
 
     part, manifest = filesystem.names(f"{tmp_path}/parts")
     assert (part[:7], manifest) == ("000000-", batch_file.manifest_path(part))
@@ -119,19 +118,19 @@ def test_parts_that_an_interrupted_removal_left_are_not_mixed_with_new_parts(
     tmp_path: Path, removed: set[int], suffix: str
 ) -> None:
     """A search whose first part was removed starts again, although its later part still exists."""
-    first = Parts(f"{tmp_path}/parts")
-    for unit, ecw_id, done in (("b", "b1", False), ("a", "a1", False), ("a", "a2", True)):
-        first.add(unit, [record(ecw_id)], None if done else f"the rest of {unit}", done=done)
+    first = Checkpoint(f"{tmp_path}/parts")
+    for search, ecw_id, done in (("b", "b1", False), ("a", "a1", False), ("a", "a2", True)):
+        first.add(search, [record(ecw_id)], None if done else f"the rest of {search}", done=done)
         first.flush()
     for name in filesystem.names(f"{tmp_path}/parts"):
         if int(name[:6]) in removed and name.endswith(suffix):
             filesystem.remove(f"{tmp_path}/parts/{name}")
 
-    second = Parts(f"{tmp_path}/parts")
+    second = Checkpoint(f"{tmp_path}/parts")
     assert second.resume() == (0 not in removed)
     second.add("b", [record("b1"), record("b2")], None, done=True)
     second.flush()
-    third = Parts(f"{tmp_path}/parts")
+    third = Checkpoint(f"{tmp_path}/parts")
     assert third.resume()
     assert third.progress == {"b": Progress(None, True)}
     third.add("a", [record("a1"), record("a2")], None, done=True)
@@ -141,7 +140,7 @@ def test_parts_that_an_interrupted_removal_left_are_not_mixed_with_new_parts(
 
 def test_two_attempts_at_once_do_not_mix_their_parts(tmp_path: Path) -> None:
     """A worker that Airflow took for dead may go on for a while."""
-    zombie, again = Parts(f"{tmp_path}/parts"), Parts(f"{tmp_path}/parts")
+    zombie, again = Checkpoint(f"{tmp_path}/parts"), Checkpoint(f"{tmp_path}/parts")
     assert not zombie.resume()
     assert not again.resume()
     again.add("a", [record("a1"), record("a2")], None, done=True)
@@ -185,15 +184,15 @@ def test_any_kill_leaves_a_complete_batch_or_none(
         return put
 
     def attempt() -> None:
-        parts = Parts(f"{folder}/parts")
-        parts.resume()
+        checkpoint = Checkpoint(f"{folder}/parts")
+        checkpoint.resume()
         for number, page in enumerate(pages):
-            if not parts.progress.get(str(number), Progress()).done:
-                parts.add(str(number), [{"id": str(each)} for each in page], None, done=True)
-        parts.finish(path)
+            if not checkpoint.progress.get(str(number), Progress()).done:
+                checkpoint.add(str(number), [{"id": str(each)} for each in page], None, done=True)
+        checkpoint.finish(path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint, "PART_PAGES", 2)
+        patch.setattr("ecw.pull.extract.checkpoint.PART_PAGES", 2)
         for kill in kills:
             patch.setattr(filesystem, "put", killing(kill))
             try:

@@ -14,7 +14,7 @@ from ecw.pull.tombstone import is_tombstone
 from ecw.staging import batch_file
 from tests.fixtures.sandbox import RunningSandbox
 from tests.pull.conftest import TYPES
-from tests.pull.extract.test_strategies import FixedRoster
+from tests.pull.extract.test_strategies import FixedIds
 
 
 def records(batch: Batch) -> dict[str, dict[str, Any]]:
@@ -44,7 +44,7 @@ def test_name_sweep_reads_known_patients_that_it_did_not_find_and_marks_deleted_
     sandbox.put({**patients[nameless], "name": []})
     sandbox.delete("Patient", deleted)
 
-    found = records(staged("patient", "name_sweep", roster=FixedRoster({"patient": list(patients)})))
+    found = records(staged("patient", "name_sweep", known_ids=FixedIds({"patient": list(patients)})))
 
     assert found.keys() == patients.keys()
     assert [ecw_id for ecw_id, record in found.items() if is_tombstone(record)] == [deleted]
@@ -54,10 +54,10 @@ def test_name_sweep_reads_known_patients_that_it_did_not_find_and_marks_deleted_
 def test_per_patient_fetches_every_insurance_and_encounter(
     sandbox: RunningSandbox, staged: Callable[..., Batch]
 ) -> None:
-    roster = FixedRoster({"patient": list(expected_records(sandbox, "patient"))})
+    known_ids = FixedIds({"patient": list(expected_records(sandbox, "patient"))})
 
-    assert records(staged("insurance", "per_patient", roster=roster)) == expected_records(sandbox, "insurance")
-    assert records(staged("encounter", "per_patient", roster=roster)) == expected_records(sandbox, "encounter")
+    assert records(staged("insurance", "per_patient", known_ids=known_ids)) == expected_records(sandbox, "insurance")
+    assert records(staged("encounter", "per_patient", known_ids=known_ids)) == expected_records(sandbox, "encounter")
     assert sandbox.served("search", "Coverage") == 120
 
 
@@ -72,9 +72,9 @@ def test_a_search_that_is_refused_for_a_deleted_or_merged_patient_does_not_fail_
     else:
         sandbox.delete("Patient", removed["id"])
     sandbox.fault("gone", resource="Coverage", nth=1, times=1)
-    patients = FixedRoster({"patient": [removed["id"], *(other["id"] for other in others[:5])]})
+    patients = FixedIds({"patient": [removed["id"], *(other["id"] for other in others[:5])]})
 
-    found = records(staged("insurance", "per_patient", roster=patients, max_concurrency=1))
+    found = records(staged("insurance", "per_patient", known_ids=patients, max_concurrency=1))
 
     queried = {f"Patient/{other['id']}" for other in others[:5]}
     assert found == {key: one for key, one in policies.items() if one["beneficiary"]["reference"] in queried} != {}
@@ -82,13 +82,13 @@ def test_a_search_that_is_refused_for_a_deleted_or_merged_patient_does_not_fail_
 
 
 def test_schedule_fetches_every_encounter_of_its_window(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
-    practitioners = FixedRoster({"practitioner": list(expected_records(sandbox, "practitioner"))})
+    practitioners = FixedIds({"practitioner": list(expected_records(sandbox, "practitioner"))})
 
     found = records(
-        staged("encounter", "schedule", roster=practitioners, initial_sync_back_days=1500, look_ahead_days=1500)
+        staged("encounter", "schedule", known_ids=practitioners, initial_sync_back_days=1500, look_ahead_days=1500)
     )
     some = records(
-        staged("encounter", "schedule", roster=practitioners, start="2026-11-22T08:00:00+00:00", look_ahead_days=1)
+        staged("encounter", "schedule", known_ids=practitioners, start="2026-11-22T08:00:00+00:00", look_ahead_days=1)
     )
 
     assert found == expected_records(sandbox, "encounter")
@@ -111,20 +111,20 @@ def test_by_id_reads_each_id(sandbox: RunningSandbox, staged: Callable[..., Batc
 
 
 @pytest.mark.parametrize(
-    ("name", "strategy", "roster", "ignored"),
+    ("name", "strategy", "known_ids", "ignored"),
     [
         ("insurance", "per_patient", "patient", "patient"),
         ("encounter", "schedule", "practitioner", "practitioner"),
     ],
 )
 def test_a_filter_that_the_server_ignores_is_an_error(
-    sandbox: RunningSandbox, staged: Callable[..., Batch], name: str, strategy: str, roster: str, ignored: str
+    sandbox: RunningSandbox, staged: Callable[..., Batch], name: str, strategy: str, known_ids: str, ignored: str
 ) -> None:
-    known = FixedRoster({roster: list(expected_records(sandbox, roster))[:3]})
+    known = FixedIds({known_ids: list(expected_records(sandbox, known_ids))[:3]})
     sandbox.fault("ignore_filter", resource=TYPES[name], value=ignored)
 
     with pytest.raises(InvalidResponse, match=f"A search of {TYPES[name]} by .*: the server ignored the filter"):
-        staged(name, strategy, roster=known)
+        staged(name, strategy, known_ids=known)
 
 
 def test_last_updated_fetches_only_the_changes_of_its_window(
@@ -189,13 +189,13 @@ def test_a_link_that_stays_broken_is_an_error(sandbox: RunningSandbox, staged: C
 def test_a_retry_does_not_repeat_the_searches_of_the_failed_attempt(
     sandbox: RunningSandbox, staged: Callable[..., Batch]
 ) -> None:
-    patients = FixedRoster({"patient": list(expected_records(sandbox, "patient"))})
+    patients = FixedIds({"patient": list(expected_records(sandbox, "patient"))})
     sandbox.fault("gone", resource="Coverage", nth=61)
     with pytest.raises(RecordNotFound):
-        staged("insurance", "per_patient", roster=patients)
+        staged("insurance", "per_patient", known_ids=patients)
     before = sandbox.served("search", "Coverage", 200)
 
-    batch = staged("insurance", "per_patient", roster=patients)
+    batch = staged("insurance", "per_patient", known_ids=patients)
 
     assert records(batch) == expected_records(sandbox, "insurance")
     assert before >= 60

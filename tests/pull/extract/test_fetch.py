@@ -19,7 +19,7 @@ from ecw.pull.tombstone import tombstone
 from ecw.staging.batch_file import read
 from tests.fhir.conftest import Wire, connect, respond, wire  # noqa: F401 - two are fixtures
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.extract.test_strategies import FixedRoster, extract_context
+from tests.pull.extract.test_strategies import FixedIds, extract_context
 
 SURVIVOR = {"resourceType": "Patient", "id": "survivor"}
 
@@ -44,11 +44,11 @@ def fetched(
 
         wire.answer = answer
         client = connect(sandbox, base_url=f"{wire.url}/fhir/r4/X", token_url=sandbox.token_url)
-        context = extract_context("Patient", FixedRoster(), max_concurrency=1)
+        context = extract_context("Patient", FixedIds(), max_concurrency=1)
         context.run["staging"] = str(tmp_path)
         reads = [SearchRequest(f"id={ecw_id}", {}, ecw_id) for ecw_id in ("merged", "other")]
         fetch(context, client, reads)
-        context.parts.finish(str(tmp_path / "extract.ndjson.gz"))
+        context.checkpoint.finish(str(tmp_path / "extract.ndjson.gz"))
         return list(read(str(tmp_path / "extract.ndjson.gz")))
 
     return run

@@ -23,7 +23,7 @@ from ecw.staging import batch_file
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.extract.test_strategies import FixedRoster, extract_context, params, rounds
+from tests.pull.extract.test_strategies import FixedIds, extract_context, params, rounds
 
 ALL = ("practitioner", "location", "patient", "encounter", "insurance")
 
@@ -168,24 +168,24 @@ def test_the_insurance_of_patients_with_an_appointment_tomorrow_is_fetched_in_ev
 
 
 def context_of(
-    roster: FixedRoster, name: str, start: str | None = None, end: str = "2026-11-22T10:00:00+00:00", **more: Any
+    known_ids: FixedIds, name: str, start: str | None = None, end: str = "2026-11-22T10:00:00+00:00", **more: Any
 ) -> ExtractContext:
-    return replace(extract_context("Coverage", roster, start, end), resource=Resource(name, "Coverage", ()), **more)
+    return replace(extract_context("Coverage", known_ids, start, end), resource=Resource(name, "Coverage", ()), **more)
 
 
 def test_an_initial_sync_begins_with_the_urgent_patients() -> None:
-    roster = FixedRoster({"patient": ["a", "b", "c", "d"]}, urgent_patients=["d", "elsewhere", "c"])
+    known_ids = FixedIds({"patient": ["a", "b", "c", "d"]}, urgent_patients=["d", "elsewhere", "c"])
 
-    [first] = rounds("per_patient", context_of(roster, "insurance", max_patients=3))
+    [first] = rounds("per_patient", context_of(known_ids, "insurance", max_patients=3))
 
     assert [each["patient"] for each in params(first)] == ["d", "c", "a"]
 
 
 def test_of_too_many_urgent_patients_the_first_are_queried_and_only_for_insurance() -> None:
-    roster = FixedRoster({"patient": []}, urgent_patients=["d", "c", "b"])
+    known_ids = FixedIds({"patient": []}, urgent_patients=["d", "c", "b"])
     window = ("2026-11-22T08:00:00+00:00", "2026-11-22T10:00:00+00:00")
 
-    first, *_ = rounds("per_patient", context_of(roster, "insurance", *window, urgent=2))
+    first, *_ = rounds("per_patient", context_of(known_ids, "insurance", *window, urgent=2))
     assert [each["patient"] for each in params(first)] == ["d", "c"]
-    first, *_ = rounds("per_patient", context_of(roster, "encounter", *window))
+    first, *_ = rounds("per_patient", context_of(known_ids, "encounter", *window))
     assert params(first) == []

@@ -346,7 +346,7 @@ def test_the_command_replays_and_reports_that_no_reject_is_left(
     rejected = pull("patient")["patient"]["rejected"]
     (mappings / "crosswalks" / "gender.csv").write_text(original)
     monkeypatch.setenv("AIRFLOW_VAR_ECW_STAGING", pull.staging)
-    command = ["replay", "--rule", "unmapped code", "--ecw-conn-id", "ecw_test", "--crm-conn-id", "crm_test"]
+    command = ["replay", "--rule", "unmapped code", "--conn-id", "ecw_test", "--crm-conn-id", "crm_test"]
 
     shown = CliRunner().invoke(group, command, catch_exceptions=False).output
     assert f"patient   {rejected}" in shown

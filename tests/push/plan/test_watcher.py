@@ -17,7 +17,7 @@ from ecw.push.patient.push import push_patient
 from ecw.push.plan.select import due
 from ecw.push.plan.watcher import COMPARE, SWITCHES, Watch
 from ecw.push.progress import Progress
-from ecw.settings.push import Wanted
+from ecw.settings.push import PushOptions
 from tests.push.names import person
 
 pytestmark = pytest.mark.both_databases
@@ -93,10 +93,10 @@ def test_an_unknown_outcome_is_due_again_later_and_a_rejected_approval_is_not(
     push = run.begin()
     push_patient(pushing(), crm_id)
     Progress.of(crm.engine, push).note(crm_id, status="unknown")
-    assert due(pushing(), Wanted(), now) == {}
-    assert set(due(pushing(), Wanted(), now + timedelta(hours=1))) == {crm_id}
+    assert due(pushing(), PushOptions(), now) == {}
+    assert set(due(pushing(), PushOptions(), now + timedelta(hours=1))) == {crm_id}
     Progress.of(crm.engine, push).note(crm_id, status="not approved")
-    assert due(pushing(), Wanted(), now + timedelta(days=9)) == {}
+    assert due(pushing(), PushOptions(), now + timedelta(days=9)) == {}
 
 
 def test_with_test_only_just_the_test_patient_starts_a_push(crm: Any, run: Any, watch: Watch) -> None:
@@ -204,4 +204,4 @@ def test_an_edit_back_to_a_value_that_was_pushed_before_is_due(
     pull("patient")
     assert crm.row(crm_id)["city"] == "Hays"
     crm.edit(crm_id, city="Lawrence")
-    assert set(due(pushing(), Wanted(), datetime.now(UTC) + timedelta(minutes=31))) == {crm_id}
+    assert set(due(pushing(), PushOptions(), datetime.now(UTC) + timedelta(minutes=31))) == {crm_id}

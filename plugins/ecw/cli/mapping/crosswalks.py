@@ -35,8 +35,8 @@ def unmapped(folder: str | None, staging: str | None, as_json: bool) -> None:
         return
     for crosswalk in dict.fromkeys(entry.crosswalk for _, entry in entries):
         missing = [entry for _, entry in entries if entry.crosswalk == crosswalk]
-        held_back = sum(entry.held_back for entry in missing)
-        click.echo(f"crosswalks/{crosswalk}.csv: unmapped codes {len(missing)}, records rejected {held_back}")
+        records_rejected = sum(entry.records_rejected for entry in missing)
+        click.echo(f"crosswalks/{crosswalk}.csv: unmapped codes {len(missing)}, records rejected {records_rejected}")
         for entry in missing:
             click.echo(f"  {entry.line}")
     if not entries:

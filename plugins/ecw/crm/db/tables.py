@@ -110,7 +110,7 @@ ecw_run = Table(
     ),
     Index("ecw_run_latest", "practice", "resource", "started_at"),
     Index("ecw_run_run_id", "run_id"),
-    comment="The ledger: one row for each resource of a run of the pull.",
+    comment="The run records: one row for each resource of a run of the pull.",
 )
 
 ecw_cursor = Table(
@@ -488,8 +488,8 @@ ecw_alert_notification = Table(
     Column("alert", String(36), primary_key=True, comment="The alert's own id"),
     Column("event", String(8), primary_key=True, comment="begin, over"),
     Column("target", String(250), primary_key=True, comment="The receiver: webhook CONNECTION or email ADDRESS"),
-    Column("made_at", UtcTime, nullable=False, comment="When the notice was written"),
+    Column("made_at", UtcTime, nullable=False, comment="When the notification was written"),
     Column("claimed_at", UtcTime, comment="When a process began to send it; an old claim is void"),
     Column("sent_at", UtcTime, comment="When it was sent, none: not yet"),
-    comment="The notices of alerts, sent or still to send: one row for each alert, event and target.",
+    comment="The notifications of alerts, sent or still to send: one row for each alert, event and target.",
 )

@@ -1,4 +1,4 @@
-"""Load a batch: its rows, links, rejects, cursor and ledger row, all in one transaction or not at all."""
+"""Load a batch: its rows, links, rejects, cursor and run record, all in one transaction or not at all."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class _Outcome:
     overtaken: int  # links that another run changed since the map step counted their records as unchanged
 
     def loaded(self, began: float, fingerprint: str | None = None, state: str = runs.LOADED) -> runs.Loaded:
-        """Return the entry for the ledger; `began` is a time of time.monotonic()."""
+        """Return the entry for the run record; `began` is a time of time.monotonic()."""
         seconds = time.monotonic() - began
         return runs.Loaded(self.numbers, self.notes, self.mapping_version, seconds, fingerprint, state)
 

@@ -1,8 +1,8 @@
 """Which run of a backfill takes the snapshot: the one full fetch of a resource that has no search by date.
 
-Airflow tells a task that its run is part of a backfill, but not of which one. So the runs agree through the ledger. A
-ledger row of a backfill's run is the claim while it is running or loaded. A failed row releases the claim, and so does
-a run that has ended for any reason (docs/decisions/0011).
+Airflow tells a task that its run is part of a backfill, but not of which one. So the runs agree through their records
+in ecw_run. A record of a backfill's run is the claim while it is running or loaded. A failed one releases the claim,
+and so does a run that has ended for any reason (docs/decisions/0011).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ecw.crm.state import runs
 from ecw.models import Run, RunType
 
 IDLE = timedelta(minutes=30)  # after such a pause without any backfill run, the next run is another backfill's
-DEAD = timedelta(hours=6)  # a run without a change in the ledger for longer was killed
+DEAD = timedelta(hours=6)  # a run without a change in its run records for longer was killed
 BEGINNING = timedelta(minutes=15)  # so was one that claimed and did not begin for longer: `begin` takes a minute
 
 
@@ -82,7 +82,7 @@ def _is_claim(row: RowMapping, rows: list[RowMapping], now: datetime) -> bool:
 
 
 def _is_alive(row: RowMapping, rows: list[RowMapping], now: datetime) -> bool:
-    """Return True if a row's run is still working; a change of any of its ledger rows counts as a sign of life."""
+    """Return True if a row's run is still working; a change of any of its run records counts as a sign of life."""
     if row["state"] != runs.RUNNING:
         return False
     if row["strategy"] is None:  # `begin` has not ended

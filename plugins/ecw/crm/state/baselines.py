@@ -48,7 +48,7 @@ def before(
     return _seen(connection, practice, resource, chosen & (ecw_run.c.run_id != run_id), RUNS)
 
 
-def last_whole(engine: Engine, run: Run, resource: str, strategy: str) -> datetime | None:
+def last_full_scan(engine: Engine, run: Run, resource: str, strategy: str) -> datetime | None:
     """Return the end of the window of the last loaded full scan by a strategy, except this run."""
     r = ecw_run
     statement = select(func.max(r.c.window_end)).where(

@@ -144,11 +144,11 @@ def beside(connection: Connection, practice: str, resource: str, target: Busines
 
 @dataclass(frozen=True, slots=True)
 class Unassigned:
-    """Rows of one table that name no practice (`said` is empty), or one that the CRM does not have (`said`)."""
+    """Rows of one table that name no practice (`practice_code` is empty), or one that the CRM does not have."""
 
     resource: str
     table: str
-    said: str
+    practice_code: str
     rows: int
     crm_ids: tuple[str, ...]  # the first of them
 

@@ -4,7 +4,7 @@
 | --- | --- | --- |
 | `ecw_journal_days` | entries of the Integration Logs | 2190: six years (45 CFR 164.316(b)(2)(i)) |
 | `ecw_quality_days` | quality reports | 90 |
-| `ecw_notice_days` | alerts that are over, and their notices | 365 |
+| `ecw_alert_days` | alerts that are over, and their notifications | 365 |
 
 What the next run needs (links, merge bases, open rejects, intents, the counts of runs) is never deleted.
 """
@@ -31,7 +31,7 @@ class Kept:
 
     journal: float = 2190
     quality: float = 90
-    notice: float = 365
+    alert: float = 365
 
     @classmethod
     def read(cls) -> Self:
@@ -67,7 +67,7 @@ def purge(engine: Engine, kept: Kept, now: datetime) -> dict[str, int]:
             engine, ecw_quality_result, ecw_quality_result.c.at < now - timedelta(days=kept.quality)
         ),
     }
-    over = a.resolved_at < now - timedelta(days=kept.notice)  # NULL, so not true, while the alert is open
+    over = a.resolved_at < now - timedelta(days=kept.alert)  # NULL, so not true, while the alert is open
     theirs = tuple_(ecw_alert_notification.c.practice, ecw_alert_notification.c.alert).in_(
         select(a.practice, a.alert).where(over)
     )

@@ -1,4 +1,4 @@
-"""Queries of the ledger about a run as a whole, and about earlier runs."""
+"""Queries of the run records about a run as a whole, and about earlier runs."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ LONGEST_ID = 240  # characters of an id that leave room for the number
 
 
 def of_run(engine: Engine, run: Run) -> list[dict[str, Any]]:
-    """Return the ledger's rows of a run, one for each resource."""
+    """Return the records of a run, one for each resource."""
     statement = select(ecw_run).where(ecw_run.c.practice == run["practice"], ecw_run.c.run_id == run["run_id"])
     with reading(engine) as connection:
         return [dict(row) for row in connection.execute(statement).mappings()]
 
 
 def require_own_id(engine: Engine, practice: str, run_id: str, mode: str) -> None:
-    """Raise ConfigurationError if the other kind of run has the id: pulls and replays are two DAGs with one ledger."""
+    """Raise ConfigurationError if the other kind of run has the id: pulls and replays are two DAGs with one table."""
     r, replay = ecw_run, mode == Mode.REPLAY
     other = r.c.mode != Mode.REPLAY if replay else r.c.mode == Mode.REPLAY
     taken = exists().where(r.c.practice == practice, r.c.run_id == run_id, other)
@@ -51,7 +51,7 @@ def archive(engine: Engine, practice: str, run_id: str, kind: RunKind = RunKind.
     """Rename an earlier run of this id and kind in all bookkeeping tables; return its new id, None without such a run.
 
     Airflow can use a run id again after it deleted the run (`airflow db clean`, a deleted run): for a backfill of the
-    same interval, or because a person chose the id. The ledger's rows of the first run must not become those of the
+    same interval, or because a person chose the id. The records of the first run must not become those of the
     second. If a run of another kind has the id as well, nothing is renamed: that run may be working.
     """
     with engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""The ledger: one row for each resource of each run, written from the run's begin on."""
+"""The run records: one row for each resource of each run, written from the run's begin on."""
 
 from __future__ import annotations
 
@@ -161,12 +161,12 @@ def numbers(engine: Engine, run: Run, resource: str) -> Counts | None:
 
 
 def row(connection: Connection, run: Run, resource: str) -> RowMapping | None:
-    """Return the ledger's row of a resource of the run."""
+    """Return the record of a resource of the run."""
     return connection.execute(select(ecw_run).where(*_is(run, resource))).mappings().one_or_none()
 
 
 def numbers_of(found: RowMapping | Mapping[str, Any]) -> Counts:
-    """Return the counts of a loaded ledger row."""
+    """Return the counts of a loaded run record."""
     return Counts(*(found[name] for name in ("fetched", "rejected", "inserted", "updated", "unchanged")))
 
 

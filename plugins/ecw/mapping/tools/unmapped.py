@@ -23,7 +23,7 @@ class Unmapped:
     system: str = ""
     display: str = ""
     records: int = 0
-    held_back: int = 0
+    records_rejected: int = 0
 
     @property
     def line(self) -> str:
@@ -48,7 +48,7 @@ class UnmappedCodes:
         for name, code in dict.fromkeys(mapped.unmapped):
             entry = self.found.setdefault((name, code), Unmapped(name, code))
             entry.records += 1
-            entry.held_back += any(problem.rule == "unmapped code" for problem in mapped.problems) and (
+            entry.records_rejected += any(problem.rule == "unmapped code" for problem in mapped.problems) and (
                 self.mapper.mapping.crosswalks[name].unmapped == "reject"
             )
             if not entry.display:
@@ -74,4 +74,4 @@ class UnmappedCodes:
                     return
 
     def worst_first(self) -> list[Unmapped]:
-        return sorted(self.found.values(), key=lambda entry: (-entry.held_back, -entry.records, entry.code))
+        return sorted(self.found.values(), key=lambda entry: (-entry.records_rejected, -entry.records, entry.code))

@@ -150,18 +150,18 @@ def _collect(context: ExtractContext, client: EcwClient, manifest: Manifest, kep
 
 def _stage(context: ExtractContext, client: EcwClient, manifest: Manifest, kept: Kept) -> None:
     """Stage the export's files of the resource, except those that an earlier try has staged completely."""
-    parts, since = context.parts, datetime.fromisoformat(kept.since) if kept.since else None
-    parts.resume()
+    checkpoint, since = context.checkpoint, datetime.fromisoformat(kept.since) if kept.since else None
+    checkpoint.resume()
     for file in manifest.files:
-        progress = parts.progress.get(file.url)
+        progress = checkpoint.progress.get(file.url)
         if file.fhir_type != context.resource.fhir_type or (progress is not None and progress.done):
             continue
         lines = exports.lines(client, file)
         while chunk := list(islice(lines, PART_RECORDS)):
             kept.older += sum(not is_since(record, since) for record in chunk)
-            parts.add(file.url, chunk, None, done=False)
-        parts.add(file.url, [], None, done=True)
-        parts.flush()
+            checkpoint.add(file.url, chunk, None, done=False)
+        checkpoint.add(file.url, [], None, done=True)
+        checkpoint.flush()
         kept.failures = 0
 
 
@@ -203,7 +203,7 @@ def _give_up(context: ExtractContext, client: EcwClient, kept: Kept) -> None:
     """Cancel an export that cannot succeed, and discard the records that it returned."""
     _clean_up(context, client, kept)
     kept.forget()
-    filesystem.remove(context.parts.folder)
+    filesystem.remove(context.checkpoint.folder)
 
 
 def _group(client: EcwClient, name_or_id: str) -> str:

@@ -41,7 +41,7 @@ def since_when(engine: Engine, context: ExtractContext) -> Since | None:
     if run["window_start"] is None or options.full or run["run_type"] == RunType.BACKFILL:
         return None
     heeds = (batch_file.read_json(_memory(context)) or {}).get("heeds")
-    last = baselines.last_whole(engine, run, resource, StrategyName.BULK)
+    last = baselines.last_full_scan(engine, run, resource, StrategyName.BULK)
     if heeds is False or last is None or context.end - last >= timedelta(hours=options.full_cycle_hours):
         return None
     start = datetime.fromisoformat(run["window_start"]) - timedelta(minutes=options.overlap_minutes)

@@ -1,9 +1,9 @@
 """Stage the fetched pages as they arrive, so that a killed task continues where it stopped.
 
 An extraction makes a number of searches (a list, a letter, a patient), each with a key and several pages.  The pages
-are staged in parts, which are small batches of their own.  A part's manifest has the progress of each search (`units`)
-and the name of the part before it (`after`).  At the end the parts become the extract batch, which has only the newest
-copy of each record, and are deleted.
+are staged in parts, which are small batches of their own.  A part's manifest has the progress of each search
+(`searches`) and the name of the part before it (`after`).  At the end the parts become the extract batch, which has
+only the newest copy of each record, and are deleted.
 
 A part is valid only with all parts before it: the last part of a search marks it as done, but its first pages may be in
 earlier parts.  So stray parts are ignored: those that a killed removal has left, or that a process writes which still
@@ -37,8 +37,8 @@ class Progress:
 
 
 @dataclass
-class Parts:
-    """The parts of one extraction, including those of an earlier try."""
+class Checkpoint:
+    """The staged parts of one extraction, including those of an earlier try."""
 
     folder: str
     seen: Seen = field(default_factory=Seen)
@@ -64,7 +64,7 @@ class Parts:
                 return False
             for line, record in enumerate(batch_file.read(self._path(name))):
                 self.seen.add(record, len(self._names), line)
-            for key, (link, done) in manifest["units"].items():
+            for key, (link, done) in manifest["searches"].items():
                 self.progress[key] = Progress(link, done)
             self._names.append(name)
             self.began = min(self.began, datetime.fromisoformat(manifest["began"]))
@@ -89,7 +89,7 @@ class Parts:
         with batch_file.writer(self._path(name)) as batch:
             for line in self._lines:
                 batch.write_line(line)
-            batch.extra["units"] = {key: [progress.next, progress.done] for key, progress in self._advanced.items()}
+            batch.extra["searches"] = {key: [progress.next, progress.done] for key, progress in self._advanced.items()}
             batch.extra["began"] = self.began.isoformat()
             batch.extra["at"] = datetime.now(UTC).isoformat()
             batch.extra["after"] = self._last()

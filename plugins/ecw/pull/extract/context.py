@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Protocol
 
 from ecw.models import Run, RunType
-from ecw.pull.extract.checkpoint import Parts
+from ecw.pull.extract.checkpoint import Checkpoint
 from ecw.pull.extract.dedupe import Seen
 from ecw.pull.extract.search_request import SearchRequest
 from ecw.resources import Resource
@@ -71,7 +71,7 @@ class ExtractContext:
     run: Run
     resource: Resource
     options: Options
-    roster: Known
+    known_ids: Known
     max_patients: int | None = None  # per_patient: the most patients to query, the most important first; None: all
     urgent: int | None = None  # the most patients with urgent insurance to query; None: all
     tally: Counter[str] = field(default_factory=Counter)  # numbers in the strategy's note on completeness
@@ -82,14 +82,14 @@ class ExtractContext:
         return filesystem.join(self.run["staging"], self.resource.name)
 
     @cached_property
-    def parts(self) -> Parts:
-        """The staged parts; after `Parts.resume` also those of an earlier try."""
-        return Parts(filesystem.join(self.folder, "parts"))
+    def checkpoint(self) -> Checkpoint:
+        """The staged parts; after `Checkpoint.resume` also those of an earlier try."""
+        return Checkpoint(filesystem.join(self.folder, "parts"))
 
     @property
     def seen(self) -> Seen:
         """The records fetched so far."""
-        return self.parts.seen
+        return self.checkpoint.seen
 
     @property
     def exact(self) -> bool:

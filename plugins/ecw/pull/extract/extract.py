@@ -41,11 +41,11 @@ def extract_records(
     the last run fetched; `require` raises an error if a strategy lacks its prerequisites.
     """
     name, started, calls = context.resource.name, time.monotonic(), client.calls
-    if context.parts.resume():
+    if context.checkpoint.resume():
         log.info("%s: %d records are staged by an earlier try.", name, len(context.seen))
     strategy = _by_one_of(context, client, strategies, require)
     fetch_wanted(context, client)
-    batch = finished_batch(context, strategy, client.calls - calls, started, context.parts.began)
+    batch = finished_batch(context, strategy, client.calls - calls, started, context.checkpoint.began)
     if batch["full_scan"] and before and not batch["count"]:
         log.warning("%s: eCW returned no records; the last run fetched %d.", name, before)
     if strategy == StrategyName.PER_PATIENT:
@@ -76,7 +76,7 @@ def finished_batch(context: ExtractContext, strategy: str, calls: int, started: 
     """
     name, row = context.resource.name, STRATEGIES[strategy]
     path = filesystem.join(context.folder, "extract.ndjson.gz")
-    count = context.parts.finish(path)
+    count = context.checkpoint.finish(path)
     seconds = time.monotonic() - started
     log.info("%s: %d records fetched by %s with %d calls in %.1f s.", name, count, strategy, calls, seconds)
     batch = fetched_batch(context.run, name, path, count, calls=calls, seconds=seconds)

@@ -135,18 +135,18 @@ def fetch(context: ExtractContext, client: EcwClient, requests: Iterable[SearchR
 
     Raises InvalidResponse if a record does not fit its search: the server ignored the filter.
     """
-    fhir_type, parts = context.resource.fhir_type, context.parts
-    work = Work(client, fhir_type, requests, parts.progress)
+    fhir_type, checkpoint = context.resource.fhir_type, context.checkpoint
+    work = Work(client, fhir_type, requests, checkpoint.progress)
     try:
         for job, page in concurrent(lambda job: next(job.pages), work, context.options.max_concurrency):
             _require_filtered(job.request, page.resources, fhir_type)
             if job.request.page is not None:
                 job.request.page(page.resources)
-            parts.add(job.request.key, page.resources, page.next_url, done=page.next_url is None)
+            checkpoint.add(job.request.key, page.resources, page.next_url, done=page.next_url is None)
             if page.next_url is not None:
                 work.come_back(job)
     finally:
-        parts.flush()
+        checkpoint.flush()
 
 
 def _require_filtered(request: SearchRequest, resources: list[dict[str, Any]], fhir_type: str) -> None:

@@ -21,7 +21,7 @@ BEGINS = ("period.start",)
 PATIENT = ("beneficiary.reference", "subject.reference")
 
 
-class Roster:
+class KnownIds:
     """The known ids of a practice for one run; a dry run takes changed ids from staged batches, not from links."""
 
     def __init__(self, context: PullContext) -> None:

@@ -22,8 +22,10 @@ def unseen(context: ExtractContext, ecw_ids: Iterable[str]) -> list[str]:
 
 def not_come(context: ExtractContext) -> list[str]:
     """Return the known and rejected ids that are missing from the result, without those known to be deleted."""
-    deleted_ids = context.roster.deleted_ids(context.resource.name)
-    once = dict.fromkeys([*context.roster.known(context.resource.name), *context.roster.refused(context.resource.name)])
+    deleted_ids = context.known_ids.deleted_ids(context.resource.name)
+    once = dict.fromkeys(
+        [*context.known_ids.known(context.resource.name), *context.known_ids.refused(context.resource.name)]
+    )
     return [ecw_id for ecw_id in unseen(context, once) if ecw_id not in deleted_ids]
 
 
@@ -47,9 +49,9 @@ def refused(context: ExtractContext, besides: Iterable[str]) -> list[str]:
     never more than READ_AT_ONCE. The CRM has no row of them, so it is unknown whether they belong to the window; too
     many of them would be most of a quiet run's batch.
     """
-    excluded = context.roster.deleted_ids(context.resource.name).union(besides)
+    excluded = context.known_ids.deleted_ids(context.resource.name).union(besides)
     missing = [
-        ecw_id for ecw_id in unseen(context, context.roster.refused(context.resource.name)) if ecw_id not in excluded
+        ecw_id for ecw_id in unseen(context, context.known_ids.refused(context.resource.name)) if ecw_id not in excluded
     ]
     if len(missing) > REFUSED_AT_ONCE:
         turn = turns(context)
@@ -64,7 +66,9 @@ def refused(context: ExtractContext, besides: Iterable[str]) -> list[str]:
 
 def required_ids(context: ExtractContext) -> list[SearchRequest]:
     """Return the reads of required records that the strategy has not returned."""
-    return [read(ecw_id) for ecw_id in context.roster.required_ids(context.resource.name) if ecw_id not in context.seen]
+    return [
+        read(ecw_id) for ecw_id in context.known_ids.required_ids(context.resource.name) if ecw_id not in context.seen
+    ]
 
 
 def moved(context: ExtractContext) -> list[SearchRequest]:
@@ -74,15 +78,15 @@ def moved(context: ExtractContext) -> list[SearchRequest]:
     The records of a deleted patient are read as well: eCW may have merged that patient without saying so.
     """
     left = (
-        context.roster.left("patient", context.resource.name)
+        context.known_ids.left("patient", context.resource.name)
         if StrategyName.PER_PATIENT in context.resource.strategies
         else []
     )
     if not left or context.options.few:
         return []
     into = dict.fromkeys(ecw_id for _, ecw_id in left if ecw_id is not None)
-    records = unseen(context, context.roster.of_patients(context.resource.name, [ecw_id for ecw_id, _ in left]))
+    records = unseen(context, context.known_ids.of_patients(context.resource.name, [ecw_id for ecw_id, _ in left]))
     if len(records) > READ_AT_ONCE:  # many patients were deleted at once: their records are read in turns
         merged = [ecw_id for ecw_id, other in left if other]
-        records = unseen(context, context.roster.of_patients(context.resource.name, merged))
+        records = unseen(context, context.known_ids.of_patients(context.resource.name, merged))
     return [*(replace(of_patient(ecw_id), optional=True) for ecw_id in into), *map(read, records)]

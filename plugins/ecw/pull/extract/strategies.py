@@ -31,7 +31,7 @@ def name_sweep(context: ExtractContext) -> Rounds:
     be deactivated, merged or deleted."""
     done = dict.fromkeys(context.options.letters)
     yield [SearchRequest(f"name={letter}", {"name": letter}) for letter in done]
-    known = context.roster.beginnings(context.resource.name) | set(COMMON)
+    known = context.known_ids.beginnings(context.resource.name) | set(COMMON)
     due = others_due(context)
     while new := sorted((known | context.seen.beginnings | due) - done.keys()):
         yield [SearchRequest(f"name={letter}", {"name": letter}, optional=True) for letter in new]
@@ -51,12 +51,12 @@ def per_patient(context: ExtractContext) -> Rounds:
     away = (
         set()
         if context.options.ids.get("patient")
-        else context.roster.deleted_ids("patient") | context.roster.merged("patient")
+        else context.known_ids.deleted_ids("patient") | context.known_ids.merged("patient")
     )
     for patients in _patients(context):
         yield [of_patient(ecw_id) for ecw_id in patients if ecw_id not in away]
         queried += patients
-    missing = unseen(context, context.roster.of_patients(context.resource.name, queried))
+    missing = unseen(context, context.known_ids.of_patients(context.resource.name, queried))
     if not context.options.few:
         missing += refused(context, missing)
     if missing:
@@ -68,35 +68,35 @@ def _patients(context: ExtractContext) -> Iterator[list[str]]:
         yield chosen
         return
     if context.options.practitioners:
-        yield context.roster.changed_ids("patient", context.resource.name)
+        yield context.known_ids.changed_ids("patient", context.resource.name)
         return
-    urgent = context.roster.urgent()[: context.urgent] if context.resource.name == "insurance" else []
+    urgent = context.known_ids.urgent()[: context.urgent] if context.resource.name == "insurance" else []
     if context.max_patients is not None:
-        known = context.roster.known("patient")
+        known = context.known_ids.known("patient")
         yield list(dict.fromkeys([*(ecw_id for ecw_id in urgent if ecw_id in set(known)), *known]))[
             : context.max_patients
         ]
         return
-    first = list(dict.fromkeys([*urgent, *context.roster.changed_ids("patient", context.resource.name)]))
+    first = list(dict.fromkeys([*urgent, *context.known_ids.changed_ids("patient", context.resource.name)]))
     yield first
     done, turn = set(first), turns(context)
-    yield [ecw_id for ecw_id in context.roster.known("patient") if ecw_id not in done and turn(ecw_id)]
+    yield [ecw_id for ecw_id in context.known_ids.known("patient") if ecw_id not in done and turn(ecw_id)]
 
 
 def remaining_patients(context: ExtractContext) -> int:
     """Return how many patients an initial sync leaves to the next runs."""
-    return 0 if context.max_patients is None else max(0, len(context.roster.known("patient")) - context.max_patients)
+    return 0 if context.max_patients is None else max(0, len(context.known_ids.known("patient")) - context.max_patients)
 
 
 def schedule(context: ExtractContext) -> Rounds:
     """Search by practitioner and date; then read the records that the CRM has on these days, and rejected ones, if the
     searches did not return them: they may be moved or deleted."""
     start, end = days(context)
-    practitioners = context.options.practitioners or context.roster.known("practitioner")
+    practitioners = context.options.practitioners or context.known_ids.known("practitioner")
     yield [of_practitioner(ecw_id, start, end) for ecw_id in practitioners]
     if context.options.practitioners:
         return
-    missing = in_turn(context, unseen(context, context.roster.beginning(context.resource.name, *span(context))))
+    missing = in_turn(context, unseen(context, context.known_ids.beginning(context.resource.name, *span(context))))
     if missing := missing + refused(context, missing):
         yield map(read, missing)
 
@@ -108,7 +108,7 @@ def by_id(context: ExtractContext) -> Rounds:
 
 def of_schedule(context: ExtractContext) -> Rounds:
     """Read the patients of the run's appointments who are not linked yet."""
-    yield map(read, context.roster.unlinked_patients())
+    yield map(read, context.known_ids.unlinked_patients())
 
 
 @dataclass(frozen=True, slots=True)

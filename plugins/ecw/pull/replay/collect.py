@@ -12,7 +12,7 @@ from ecw.crm.load.deferred import RULE as DEFERRED
 from ecw.crm.load.quarantine import Reject
 from ecw.errors import CorruptBatch
 from ecw.models import Run
-from ecw.pull.extract.checkpoint import Parts
+from ecw.pull.extract.checkpoint import Checkpoint
 from ecw.pull.map_records import ecw_id_of
 from ecw.staging import batch_file, filesystem
 
@@ -41,7 +41,7 @@ def collect_records(run: Run, resource: str, rejects: Iterable[Reject]) -> tuple
             default = filesystem.join(root, batch_file.segment(reject.last_run), resource, "extract.ndjson.gz")
             files[reject.batch or default].add(reject.ecw_id)
     filesystem.remove(filesystem.join(folder, "parts"))
-    parts = Parts(filesystem.join(folder, "parts"))
+    checkpoint = Checkpoint(filesystem.join(folder, "parts"))
     found: set[str] = set()
     absent = []
     for path in sorted(files, key=lambda path: (_begun(path), path)):
@@ -50,9 +50,9 @@ def collect_records(run: Run, resource: str, rejects: Iterable[Reject]) -> tuple
             continue
         records = _records(path, files[path], found)
         while page := list(islice(records, PAGE)):
-            parts.add(path, page, None, done=False)
+            checkpoint.add(path, page, None, done=False)
     path = filesystem.join(folder, "extract.ndjson.gz")
-    return path, parts.finish(path), list(_not_replayed(pushed, deleted, chosen - found, absent))
+    return path, checkpoint.finish(path), list(_not_replayed(pushed, deleted, chosen - found, absent))
 
 
 def _records(path: str, chosen: set[str], found: set[str]) -> Iterator[Mapping[str, Any]]:

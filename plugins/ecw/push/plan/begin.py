@@ -24,7 +24,7 @@ from ecw.push.plan import capability
 from ecw.push.plan.select import Chosen, choose
 from ecw.push.progress import ASKED, Plan, Progress
 from ecw.resources import PUSHED
-from ecw.settings.push import Wanted
+from ecw.settings.push import PushOptions
 
 if TYPE_CHECKING:
     from ecw.settings.connections import Connection as EcwConnection
@@ -36,16 +36,16 @@ log = logging.getLogger(__name__)
 def begin(engine: Engine, request: PushRequest) -> Push:
     """Begin a run as `ecw.push.steps.begin` describes; the connection is read once."""
     mappings = PracticeMappings.at(request.ecw_conn_id)
-    wanted = wanted_of(mappings.connection, request.options)
+    options = options_of(mappings.connection, request.options)
     _require_on(mappings.practice)
     with reading(engine) as connection:
         require_tables(connection, [mappings.of(PUSHED)])
     side = side_to_push(engine, mappings)
-    chosen = choose(side, wanted, watched=request.run_type == RunType.ASSET_TRIGGERED)
-    if not wanted.dry_run:
+    chosen = choose(side, options, watched=request.run_type == RunType.ASSET_TRIGGERED)
+    if not options.dry_run:
         with engine.begin() as connection:
             practices.claim(connection, side.place.practice, mappings.base_url)
-    push = _planned(side, request, mappings.base_url, wanted, chosen)
+    push = _planned(side, request, mappings.base_url, options, chosen)
     _log(push)
     if push["creates"] + push["updates"] and Allowed(mappings.practice)():
         from ecw.practice.client import client_for  # here, because it imports Airflow, which only this branch needs
@@ -54,9 +54,9 @@ def begin(engine: Engine, request: PushRequest) -> Push:
     return push
 
 
-def wanted_of(connection: EcwConnection, options: Mapping[str, Any] | str | None = None) -> Wanted:
+def options_of(connection: EcwConnection, form: Mapping[str, Any] | str | None = None) -> PushOptions:
     """Return the options of a push: those of the connection, restricted by those of the run."""
-    return Wanted.read(connection.extra_dejson.get("push"), options)
+    return PushOptions.read(connection.extra_dejson.get("push"), form)
 
 
 def _require_on(practice: Practice) -> None:
@@ -98,11 +98,11 @@ def _require_own_rows(connection: Connection, side: CrmSide) -> None:
     )
 
 
-def _planned(side: CrmSide, request: PushRequest, base_url: str, wanted: Wanted, chosen: Chosen) -> Push:
+def _planned(side: CrmSide, request: PushRequest, base_url: str, options: PushOptions, chosen: Chosen) -> Push:
     """Write the plan into the CRM, unless the run already has one; return the run."""
-    over = bool(chosen.over) and not wanted.dry_run
+    over = bool(chosen.over) and not options.dry_run
     auto_started = request.run_type == RunType.ASSET_TRIGGERED and not over
-    plan = Plan(chosen.planned, wanted.dry_run, waiting=over, auto_started=auto_started)
+    plan = Plan(chosen.planned, options.dry_run, waiting=over, auto_started=auto_started)
     planned = Progress(side.engine, side.place, request.run_id).plan(plan)
     creates, updates = (sum(row["operation"] == operation for row in planned) for operation in (CREATE, UPDATE))
     return Push(
@@ -117,8 +117,8 @@ def _planned(side: CrmSide, request: PushRequest, base_url: str, wanted: Wanted,
         not_sent=dict(chosen.not_sent),
         needs_approval=any(row["status"] in ASKED for row in planned),
         # Without the named patients, because an MR number is a patient's data.
-        options={name: value for name, value in asdict(wanted).items() if name not in ("patients", "test_patient")},
-        named=bool(wanted.named),
+        options={name: value for name, value in asdict(options).items() if name not in ("patients", "test_patient")},
+        named=bool(options.named),
     )
 
 

@@ -21,7 +21,7 @@ from ecw.push.context import CrmSide
 from ecw.push.intents import CREATE, UPDATE
 from ecw.push.plan.outbox import Outbox, outbox, way_of
 from ecw.push.progress import NOT_APPROVED, WAITING, Planned
-from ecw.settings.push import Wanted
+from ecw.settings.push import PushOptions
 
 AGAIN = timedelta(minutes=30)  # until a patient that could not be pushed is tried again
 DEAD = timedelta(hours=2)  # until a run that planned a patient and did not push it counts as dead
@@ -42,7 +42,7 @@ class Chosen:
     over: list[str] = field(default_factory=list)
 
 
-def choose(side: CrmSide, wanted: Wanted, *, watched: bool = False, now: datetime | None = None) -> Chosen:
+def choose(side: CrmSide, options: PushOptions, *, watched: bool = False, now: datetime | None = None) -> Chosen:
     """Return the patients of a run.
 
     A run that the watcher started (`watched`) pushes the patients in the outbox that no run has had with their present
@@ -55,52 +55,52 @@ def choose(side: CrmSide, wanted: Wanted, *, watched: bool = False, now: datetim
     now = now or datetime.now(UTC)
     to_push = outbox(side)
     chosen = Chosen(not_sent=Counter(to_push.not_sent))
-    if wanted.named:
-        ids = crm_ids(side, wanted.named, numbers=wanted.mr_numbers or wanted.test_only)
+    if options.named:
+        ids = crm_ids(side, options.named, numbers=options.mr_numbers or options.test_only)
         chosen.planned = _named(side, ids, to_push)
     else:
         chosen.planned = [_planned(to_push, crm_id) for crm_id in to_push]
     if watched:
-        _remove_not_due(side, wanted, to_push, chosen, now)
-    if wanted.only:
-        chosen.planned = [one for one in chosen.planned if one.operation == wanted.only]
-    if wanted.limit and len(chosen.planned) > wanted.limit:
-        chosen.not_sent["over the limit"] = len(chosen.planned) - wanted.limit
-        chosen.planned = chosen.planned[: wanted.limit]
-    _apply_limits(side, wanted, chosen, now, watched=watched)
+        _remove_not_due(side, options, to_push, chosen, now)
+    if options.only:
+        chosen.planned = [one for one in chosen.planned if one.operation == options.only]
+    if options.limit and len(chosen.planned) > options.limit:
+        chosen.not_sent["over the limit"] = len(chosen.planned) - options.limit
+        chosen.planned = chosen.planned[: options.limit]
+    _apply_limits(side, options, chosen, now, watched=watched)
     return chosen
 
 
-def due(side: CrmSide, wanted: Wanted, now: datetime | None = None) -> dict[str, str]:
+def due(side: CrmSide, options: PushOptions, now: datetime | None = None) -> dict[str, str]:
     """Return the patients for which the watcher starts a run, by CRM id, each with the digest of its content.
 
     They are the patients that the run would push; none if the connection makes all runs dry runs.
     """
-    if wanted.dry_run:
+    if options.dry_run:
         return {}
-    return {one.crm_id: one.intent for one in choose(side, wanted, watched=True, now=now).planned}
+    return {one.crm_id: one.intent for one in choose(side, options, watched=True, now=now).planned}
 
 
-def _remove_not_due(side: CrmSide, wanted: Wanted, to_push: Outbox, chosen: Chosen, now: datetime) -> None:
+def _remove_not_due(side: CrmSide, options: PushOptions, to_push: Outbox, chosen: Chosen, now: datetime) -> None:
     with reading(side.engine) as connection:
         before = progress.latest(connection, side.place, {one.crm_id for one in chosen.planned})
     due_patients = []
     for one in chosen.planned:
         if one.crm_id not in to_push.keys:
             continue  # the connection names the patient, but it does not differ
-        if why := _not_due(before.get(one.crm_id), one.intent, wanted, now):
+        if why := _not_due(before.get(one.crm_id), one.intent, options, now):
             chosen.not_sent[why] += 1
         else:
             due_patients.append(one)
     chosen.planned = due_patients
 
 
-def _not_due(before: dict[str, Any] | None, key: str, wanted: Wanted, now: datetime) -> str | None:
+def _not_due(before: dict[str, Any] | None, key: str, options: PushOptions, now: datetime) -> str | None:
     """Return why a patient is not due after the last run that planned it, or None if it is due."""
     if before is None:
         return None
     status = before["status"]
-    if status == WAITING and before["planned_at"] > _oldest_open_approval(wanted, now):
+    if status == WAITING and before["planned_at"] > _oldest_open_approval(options, now):
         return WAITS  # even if it has changed: after the approval, the push sends the present content
     if before["intent"] != key or status in (WAITING, PushStatus.STOPPED):  # the watcher pauses while the switch is on
         return None
@@ -113,20 +113,20 @@ def _not_due(before: dict[str, Any] | None, key: str, wanted: Wanted, now: datet
     return None if since > {None: DEAD, PushStatus.BUSY: timedelta(minutes=1)}.get(status, AGAIN) else TRIED
 
 
-def _oldest_open_approval(wanted: Wanted, now: datetime) -> datetime:
+def _oldest_open_approval(options: PushOptions, now: datetime) -> datetime:
     """Return the earliest time of a plan whose approval can still be open."""
-    return now - timedelta(hours=wanted.approval_hours) - DEAD
+    return now - timedelta(hours=options.approval_hours) - DEAD
 
 
-def _apply_limits(side: CrmSide, wanted: Wanted, chosen: Chosen, now: datetime, *, watched: bool) -> None:
+def _apply_limits(side: CrmSide, options: PushOptions, chosen: Chosen, now: datetime, *, watched: bool) -> None:
     """Set `over`; while another approval is open, leave the patients of these operations out instead."""
     earlier: dict[str, set[str]] = {}
     is_open = False
     if watched:
         with reading(side.engine) as connection:
             earlier = progress.auto_started_since(connection, side.place, now - WINDOW)
-            is_open = progress.is_waiting(connection, side.place, _oldest_open_approval(wanted, now))
-    for operation, limit in ((CREATE, wanted.max_creates), (UPDATE, wanted.max_updates)):
+            is_open = progress.is_waiting(connection, side.place, _oldest_open_approval(options, now))
+    for operation, limit in ((CREATE, options.max_creates), (UPDATE, options.max_updates)):
         patients = {one.crm_id for one in chosen.planned if one.operation == operation}
         if patients and len(patients | earlier.get(operation, set())) > limit:
             chosen.over.append(operation)

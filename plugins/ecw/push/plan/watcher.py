@@ -16,7 +16,7 @@ from ecw.errors import EcwError
 from ecw.practice.mappings import PracticeMappings
 from ecw.push.context import CrmSide
 from ecw.push.kill_switch import WATCH, is_on, stopped
-from ecw.push.plan.begin import side_to_push, wanted_of
+from ecw.push.plan.begin import options_of, side_to_push
 from ecw.push.plan.select import due
 from ecw.settings import connections
 from ecw.settings.practices import of_connection
@@ -74,7 +74,7 @@ class Watch:
         interval = max(COMPARE, SHARE * self._took)
         if mark == self._mark and self._compared is not None and now - self._compared < interval:
             return 0
-        patients = due(side, wanted_of(connections.get(self.ecw_conn_id)))
+        patients = due(side, options_of(connections.get(self.ecw_conn_id)))
         self._mark, self._compared = mark, self._clock()
         self._took = self._compared - now
         self._reported = {crm_id: one for crm_id, one in self._reported.items() if now - one[1] < REPORT_AGAIN}

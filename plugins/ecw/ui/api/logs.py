@@ -19,7 +19,7 @@ from starlette.background import BackgroundTask
 from ecw.crm.db.enums import Direction
 from ecw.mapping.definition.crosswalks import for_spreadsheets
 from ecw.reports import journal
-from ecw.reports.journal import CSV_ROWS, Position, RunLine, Wanted
+from ecw.reports.journal import CSV_ROWS, JournalFilter, Position, RunLine
 from ecw.resources import RESOURCES
 from ecw.ui.access import READ, Everywhere, Here
 from ecw.ui.api.practices import names_of
@@ -96,10 +96,10 @@ class Filter:
     record: RecordId = ""
 
 
-def wanted(here: Here, which: Annotated[Filter, Depends()], start: Word = "", end: Word = "") -> Wanted:
+def journal_filter(here: Here, which: Annotated[Filter, Depends()], start: Word = "", end: Word = "") -> JournalFilter:
     """Return the filter that the parameters describe."""
     times = {"start": moment(start, "start"), "end": moment(end, "end")}
-    return Wanted(
+    return JournalFilter(
         practice=here.code,
         direction=which.direction or None,
         resource=known_resource(which.resource),
@@ -111,7 +111,7 @@ def wanted(here: Here, which: Annotated[Filter, Depends()], start: Word = "", en
     )
 
 
-WantedEntries = Annotated[Wanted, Depends(wanted)]
+EntryFilter = Annotated[JournalFilter, Depends(journal_filter)]
 
 
 def begin(cursor: Cursor = "") -> Position | None:
@@ -135,7 +135,7 @@ def choices(here: Here, mine: Everywhere) -> Choices:
 
 
 @router.get("/runs")
-def runs(here: Here, which: WantedEntries, before: Begin, limit: Limit = 25) -> Runs:
+def runs(here: Here, which: EntryFilter, before: Begin, limit: Limit = 25) -> Runs:
     """Return the runs with matching entries, with counts."""
     if which.record is not None:
         raise HTTPException(400, "record: the entries of a record are not grouped by run; read them from /logs.")
@@ -145,7 +145,7 @@ def runs(here: Here, which: WantedEntries, before: Begin, limit: Limit = 25) -> 
 
 
 @router.get("")
-def entries(here: Here, which: WantedEntries, before: Begin, limit: Limit = 50) -> Entries:
+def entries(here: Here, which: EntryFilter, before: Begin, limit: Limit = 50) -> Entries:
     """Return the matching entries, the newest first."""
     with crm(here.crm) as connection:
         rows, after = journal.entries(connection, which, before, limit)
@@ -153,7 +153,7 @@ def entries(here: Here, which: WantedEntries, before: Begin, limit: Limit = 50) 
 
 
 @router.get("/csv", response_class=StreamingResponse)
-def as_csv(here: Here, which: WantedEntries) -> StreamingResponse:
+def as_csv(here: Here, which: EntryFilter) -> StreamingResponse:
     """Return the matching entries as CSV for a spreadsheet: at most CSV_ROWS."""
     # An unnamed temporary file: the CRM's connection is closed before a slow client reads, and memory stays flat.
     file = tempfile.SpooledTemporaryFile(max_size=SPOOLED, mode="w+b")  # noqa: SIM115 - closed after the response

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from ecw.pull.replay import dismiss as dismissing
 from ecw.reports import rejects
-from ecw.reports.rejects import Group, Wanted
+from ecw.reports.rejects import Group, RejectFilter
 from ecw.ui.access import READ, REPLAY_DAG, Here, act
 from ecw.ui.api import cursor as cursors
 from ecw.ui.page import crm
@@ -105,7 +105,7 @@ class PageQuery(BaseModel):
 def page(here: Here, query: Annotated[PageQuery, Query()]) -> Page:
     """Return a page of rejects."""
     known_resource(query.resource)
-    wanted = Wanted(
+    criteria = RejectFilter(
         practice=here.code,
         state=query.state,
         resource=query.resource,
@@ -116,7 +116,7 @@ def page(here: Here, query: Annotated[PageQuery, Query()]) -> Page:
         record=query.record,
     )
     with crm(here.crm) as connection:
-        rows = rejects.page(connection, wanted, cursors.after(query.cursor, 6))
+        rows = rejects.page(connection, criteria, cursors.after(query.cursor, 6))
     return Page([Reject(**one) for one in rows.rejects], cursors.cursor(rows.next))
 
 

@@ -40,7 +40,7 @@ const Crosswalk = ({ practice, resource, one }) => {
         one.missing === null ? null : h(C.Box, null, h(C.Text, { color: "fg.muted" }, "Codes of eCW without a line"), h(Count, { value: one.missing.length })),
         one.unused === null ? null : h(C.Box, null, h(C.Text, { color: "fg.muted" }, "CRM values without a code"), h(Count, { value: one.unused.length })),
         one.defaulted === null ? null : h(C.Box, null, h(C.Text, { color: "fg.muted" }, `Rows “${one.default}”`), h(Count, { value: one.defaulted })),
-        h(C.Box, null, h(C.Text, { color: "fg.muted" }, "Records rejected"), h(Count, { value: one.held_back, label: `records rejected for ${one.name}`, to: pageTo("rejects", { practice, resource, rule: "unmapped code" }) })),
+        h(C.Box, null, h(C.Text, { color: "fg.muted" }, "Records rejected"), h(Count, { value: one.records_rejected, label: `records rejected for ${one.name}`, to: pageTo("rejects", { practice, resource, rule: "unmapped code" }) })),
         h(C.Button, { size: "xs", variant: "outline", "aria-expanded": open, onClick: () => setOpen(!open) }, open ? "Hide" : "Show"))),
     open ? h(C.Grid, { templateColumns: { base: "1fr", md: lists ? "1fr 1fr" : "1fr" }, gap: 4, mt: 3 },
       h(C.Box, { minW: 0 }, h(C.Text, { fontSize: "sm", fontWeight: "semibold", mb: 1 }, "Its lines"),

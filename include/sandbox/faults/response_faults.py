@@ -11,10 +11,10 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from include.sandbox.bundles import fhir_answer, outcome, transaction_response
-from include.sandbox.fault_rule import Rule
+from include.sandbox.faults.fault_rule import Rule
 
 if TYPE_CHECKING:
-    from include.sandbox.serving import Call
+    from include.sandbox.endpoints.serving import Call
 
 
 class HangUp(Response):

@@ -7,10 +7,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from include.sandbox import capability, export, fhir, oauth, writes
-from include.sandbox.admin import Admin
+from include.sandbox import export, oauth
+from include.sandbox.endpoints import capability, fhir, writes
+from include.sandbox.endpoints.admin import Admin
+from include.sandbox.endpoints.serving import Call, Handler, endpoint
 from include.sandbox.sandbox import Sandbox
-from include.sandbox.serving import Call, Handler, endpoint
 
 ANY = ["GET", "POST", "PUT", "DELETE", "PATCH"]
 

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from include.sandbox.fault_rule import Rule
-from include.sandbox.faults import rule_of
+from include.sandbox.faults.apply import rule_of
+from include.sandbox.faults.fault_rule import Rule
 from include.sandbox.oauth import Client
 from include.sandbox.sandbox import Sandbox
 

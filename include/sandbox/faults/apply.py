@@ -1,7 +1,7 @@
 """The four points at which a handler meets the faults that rules have switched on.
 
 `before` it runs, when it filters (`honoured`), when it has made a page (`change_page`), and `after` it has answered.
-README.md lists the kinds. They are implemented in `response_faults` and `page_faults`.
+`../README.md` lists the kinds. They are implemented in `response_faults` and `page_faults`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from include.sandbox.bundles import Page
-from include.sandbox.fault_rule import Rule
-from include.sandbox.page_faults import ON_PAGE
-from include.sandbox.response_faults import AFTER, ANSWERS, BEFORE, BROKEN
+from include.sandbox.faults.fault_rule import Rule
+from include.sandbox.faults.page_faults import ON_PAGE
+from include.sandbox.faults.response_faults import AFTER, ANSWERS, BEFORE, BROKEN
 
 if TYPE_CHECKING:
-    from include.sandbox.serving import Call
+    from include.sandbox.endpoints.serving import Call
 
 KINDS = {"ignore_filter", *BEFORE, *ON_PAGE, *AFTER}
 

@@ -7,11 +7,11 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from include.sandbox.bundles import fhir_answer
+from include.sandbox.endpoints.serving import Call
 from include.sandbox.oauth import known_scopes
 from include.sandbox.population import US_CORE
 from include.sandbox.profiles import DECLARED, READ_BY_PATH, declared
 from include.sandbox.sandbox import Sandbox
-from include.sandbox.serving import Call
 
 _TYPES = {
     "_id": "token",

@@ -10,10 +10,10 @@ import orjson
 from starlette.responses import Response
 
 from include.sandbox.bundles import Refused, fhir_answer, transaction_response
+from include.sandbox.endpoints.serving import Call
+from include.sandbox.endpoints.write_rules import TAKEN, account_number, create_code, update_code
 from include.sandbox.population import OID, US_CORE, Resource
 from include.sandbox.sandbox import Sandbox
-from include.sandbox.serving import Call
-from include.sandbox.write_rules import TAKEN, account_number, create_code, update_code
 
 
 async def transaction(call: Call) -> Response:

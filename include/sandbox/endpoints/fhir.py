@@ -7,10 +7,10 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from include.sandbox import faults
 from include.sandbox.bundles import Page, Refused, fhir_answer, searchset
+from include.sandbox.endpoints.serving import Call
+from include.sandbox.faults import apply
 from include.sandbox.profiles import READ_BY_PATH, declared, refusal
-from include.sandbox.serving import Call
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -28,7 +28,7 @@ async def search(call: Call) -> Response:
     if keys is None and "no-cache" not in call.request.headers.get("cache-control", ""):
         keys = sandbox.cached(query)
     if keys is None:
-        keys = _matches(call, faults.honoured(call, pairs))
+        keys = _matches(call, apply.honoured(call, pairs))
         sandbox.remember(query, keys)
     without_page = [pair for pair in parameters if pair[0] != "page"]
     paged = "page" in declared(kind, sandbox.settings)
@@ -38,7 +38,7 @@ async def search(call: Call) -> Response:
     page.resources = [sandbox.shown(resource) for key in page.slice(number) if (resource := collection.at(key))]
     if page.slice(number + 1):
         page.next_url = page.url(sandbox, number + 1)
-    faults.change_page(call, page)
+    apply.change_page(call, page)
     return fhir_answer(sandbox, searchset(sandbox, page))
 
 

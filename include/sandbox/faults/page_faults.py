@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from include.sandbox.bundles import Page
-from include.sandbox.fault_rule import Rule
+from include.sandbox.faults.fault_rule import Rule
 
 if TYPE_CHECKING:
-    from include.sandbox.serving import Call
+    from include.sandbox.endpoints.serving import Call
 
 
 def _wrong_total(call: Call, rule: Rule, page: Page) -> None:

@@ -16,11 +16,11 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from include.sandbox import faults
 from include.sandbox.bundles import Refused, fhir_answer, outcome
-from include.sandbox.fault_rule import Rule
+from include.sandbox.faults import apply
+from include.sandbox.faults.fault_rule import Rule
+from include.sandbox.faults.response_faults import HangUp
 from include.sandbox.oauth import OAuthError, Token
-from include.sandbox.response_faults import HangUp
 from include.sandbox.sandbox import Sandbox
 
 log = logging.getLogger("include.sandbox")
@@ -79,11 +79,11 @@ async def _answer(call: Call, handler: Handler, bearer: bool) -> Response:
     if settings.quota and served.minutes[minute] >= settings.quota:
         return _refusal(call, Refused(429, "throttled", "Too many requests: this minute's quota is used up."))
     served.minutes[minute] += 1
-    call.rules = faults.firing(call)
+    call.rules = apply.firing(call)
     if settings.latency:
         await asyncio.sleep(settings.latency)
     try:
-        response = await faults.before(call)
+        response = await apply.before(call)
         if served is not call.sandbox.served:
             return HangUp()  # the sandbox was reset during this call
         if response is None:
@@ -96,7 +96,7 @@ async def _answer(call: Call, handler: Handler, bearer: bool) -> Response:
         response = _refusal(call, error)
     except OAuthError as error:
         response = error.response()
-    return await faults.after(call, response)
+    return await apply.after(call, response)
 
 
 def _refusal(call: Call, refused: Refused) -> Response:

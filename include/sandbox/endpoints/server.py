@@ -15,7 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from include.sandbox.app import fhir_app, token_app
+from include.sandbox.endpoints.app import fhir_app, token_app
 from include.sandbox.sandbox import Sandbox
 
 

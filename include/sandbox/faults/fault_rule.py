@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from include.sandbox.serving import Call
+    from include.sandbox.endpoints.serving import Call
 
 
 @dataclass
