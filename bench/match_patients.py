@@ -23,7 +23,7 @@ def results() -> list[Result]:
     labelled = list(pairs(EACH))
     with practice(120) as sandbox:
         for each in labelled:
-            address = f"{sandbox['admin_url']}/records/Patient/{each.theirs['id']}"
+            address = f"{sandbox['admin_url']}/records/Patient/{each.emr['id']}"
             requests.put(address, json=each.emr, timeout=30).raise_for_status()
         client = as_in_a_task(sandbox)
         matcher = PatientMatcher(client, lambda ids: set())

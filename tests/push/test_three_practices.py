@@ -20,7 +20,7 @@ from sqlalchemy import Engine, select, text
 
 from ecw.crm.db.engine import engine_from_url, reading
 from ecw.crm.db.tables import metadata
-from ecw.models import PullRequest, Run
+from ecw.models import PullRequest, PushRequest, Run
 from ecw.pull import steps as pulling
 from ecw.pull.replay import steps as replaying
 from ecw.push import steps as pushing
@@ -78,7 +78,7 @@ class World:
 
     def push(self, code: str) -> None:
         number = self.runs[code] = self.runs.get(code, 0) + 1
-        push = pushing.begin(f"manual__{number}", "manual", conn(code), "crm_test")
+        push = pushing.begin(PushRequest(f"manual__{number}", "manual", conn(code), "crm_test"))
         pushing.send(push, {"approved": True, "by": "ada"})
         pushing.confirm(push)
         pushing.summary(push)

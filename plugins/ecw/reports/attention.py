@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from ecw.crm.db.enums import RunState
 from ecw.crm.db.tables import ecw_alert
 from ecw.crm.state import runs
 from ecw.models import Mode
@@ -85,9 +86,9 @@ def _switches(switches: Switches) -> Iterator[Attention]:
 
 def _of_resource(one: ResourceState, clock: Clock, suffix: str) -> Iterator[Attention]:
     run = one.last_run
-    if run is not None and run.state in (runs.FAILED, "dead"):
+    if run is not None and run.state in (runs.FAILED, RunState.DEAD):
         what, step = _error_and_next_step(run.error)
-        if run.state == "dead":
+        if run.state == RunState.DEAD:
             what, step = "it began and never ended.", "read the logs of its tasks in Airflow, and clear it."
         yield Attention(
             ERROR,

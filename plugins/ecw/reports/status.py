@@ -9,16 +9,16 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select
 
 from ecw.crm.db.engine import reading
-from ecw.crm.db.enums import RejectState
+from ecw.crm.db.enums import RejectState, RunState
 from ecw.crm.db.tables import ecw_cursor, ecw_link, ecw_reject, ecw_run
 from ecw.crm.state import runs
 from ecw.models import Counts, Mode
+from ecw.reports.sync_state import DEAD_AFTER
 from ecw.resources import RESOURCES
 
 # The default time between two scheduled runs; callers read theirs from ecw.settings.schedule.gaps.
 EVERY = timedelta(hours=2)
 LATE_AFTER = 3  # intervals
-DEAD_AFTER = timedelta(hours=6)  # no pull takes this long
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def _one(connection: Connection, practice: str, resource: str, now: datetime, ev
     loaded = connection.execute(fresh).mappings().one_or_none()
     state = last["state"]
     if state == runs.RUNNING and now - last["started_at"] > DEAD_AFTER:
-        state = "dead"
+        state = RunState.DEAD
     loaded_at = loaded["ended_at"] if loaded else None
     age = now - loaded_at if loaded_at else None
     key = {"practice": practice, "resource": resource}
@@ -114,7 +114,7 @@ def _next_step(state: str, run_id: str, error: str | None, age: timedelta | None
     if state == runs.FAILED:
         message = error if error and "Next (" in error else f"{error}; read the log of its task in Airflow."
         return f"the run {run_id} failed: {message}"
-    if state == "dead":
+    if state == RunState.DEAD:
         return f"the run {run_id} began and never ended: read the logs of its tasks in Airflow, and clear it."
     if age is not None and age > LATE_AFTER * every:
         return "nothing was loaded for three intervals: check that Airflow's scheduler runs and ecw_pull is not paused."

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, case, func, literal, select, tuple_, union_all
 
-from ecw.crm.db.enums import ConflictState, RejectState
+from ecw.crm.db.enums import ConflictState, RejectState, RunState
 from ecw.crm.db.tables import ecw_conflict, ecw_cursor, ecw_intent, ecw_reject, ecw_run
 from ecw.crm.load.match_unconfirmed import HELD, SENDING, UNKNOWN
 from ecw.crm.state import runs
@@ -182,7 +182,7 @@ def _run(row: RowMapping, clock: Clock) -> LastRun:
     dead = row["state"] == runs.RUNNING and clock.now - row["started_at"] > DEAD_AFTER
     numbers = ("fetched", "rejected", "inserted", "updated", "unchanged", "calls", "seconds", "error")
     return LastRun(
-        state="dead" if dead else row["state"],
+        state=RunState.DEAD if dead else row["state"],
         **{name: row[name] for name in ("run_id", "mode", "started_at", "ended_at", *numbers)},
     )
 

@@ -50,6 +50,7 @@ class RunState(StrEnum):
     LOADED = "loaded"
     FAILED = "failed"
     DRY = "dry"  # a dry run: counts of a run that wrote nothing
+    DEAD = "dead"  # only in reports: it began long ago, and neither ended nor failed
 
 
 class StageAction(StrEnum):
