@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from ecw.push.context import CrmSide
 
 
+NOT_TOUCHED = (
+    "Not touched: the CRM's own tables, eCW, backups, and Airflow (runs that named the patient by an id): erase "
+    "the first two before the next pull, and see `airflow db clean`."
+)
+
+
 @click.command("forget")
 @click.argument("name", required=False)
 @click.option("--staging", "staging_path", help="The staging area, if it is not the default one.")
@@ -49,11 +55,8 @@ def command(
         bare = name.rpartition(":")[2].strip()
         records = forget.related(engine, practice, () if meant else [bare], meant or [bare], mapped)
         if not yes:
-            click.confirm(
-                f"Forget the patient with the CRM id {', '.join(sorted(records.crm_ids[forget.PATIENT]))}?",
-                abort=True,
-                err=True,
-            )
+            crm_ids = ", ".join(sorted(records.crm_ids[forget.PATIENT]))
+            click.confirm(f"Forget the patient with the CRM id {crm_ids}?", abort=True, err=True)
         lines = forgetting.forget(root, practice, records)
         removed = forget.forget(engine, practice, records)
     if as_json:
@@ -61,10 +64,7 @@ def command(
         return
     rows = [("staged copies", str(lines)), *((table, str(count)) for table, count in removed.items())]
     click.echo(as_table([("removed from", "rows"), *rows]))
-    click.echo(
-        "Not touched: the CRM's own tables, eCW, backups, and Airflow (runs that named the patient by an id): erase "
-        "the first two before the next pull, and see `airflow db clean`."
-    )
+    click.echo(NOT_TOUCHED)
 
 
 def _meant(crm: CrmSide, name: str) -> dict[str, bool]:

@@ -68,15 +68,8 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
                 continue
             line = {"ecw_id": ecw_id or _no_id(digest), "version": record_version, "hash": digest}
             row, problems = _mapped(resource, ecw_id, mapper, noted)
-            for column, rule, reason in problems:
-                reject = {
-                    "step": RejectStep.MAP,
-                    "rule": rule,
-                    "column": column,
-                    "reason": reason,
-                    "batch": batch["path"],
-                }
-                rejects_file.write(line | reject)
+            for problem in problems:
+                rejects_file.write(line | _reject(problem, batch["path"]))
             if problems:
                 rejected += 1
                 deleted += is_tombstone(resource)
@@ -87,6 +80,11 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
     log.info("%s: %d rows, %d unchanged, %d rejected.", name, mapped_file.count, unchanged, rejected)
     staged = passed_on(batch, path, mapped_file.count, rejects, rejected, time.monotonic() - started)
     return staged | {"unchanged": batch["unchanged"] + unchanged, "newer": newer, "deleted_at_source": deleted}
+
+
+def _reject(problem: Problem, batch: str) -> dict[str, str | None]:
+    column, rule, reason = problem
+    return {"step": RejectStep.MAP, "rule": rule, "column": column, "reason": reason, "batch": batch}
 
 
 def _log(resource: str, noted: Noted) -> None:

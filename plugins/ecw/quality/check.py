@@ -94,8 +94,7 @@ def check_batch(
     to its column.
     """
     name, started = batch["resource"], time.monotonic()
-    failed = filesystem.join(run["staging"], name, FAILED)
-    filesystem.remove(batch_file.manifest_path(failed))  # of an earlier attempt
+    failed = _no_failed_file(run, name)
     found = _judge_volume(suite, batch, before, report)
     path, rejects = (filesystem.join(run["staging"], name, f"{step}.ndjson.gz") for step in ("check", "check-rejects"))
     source = filesystem.join(run["staging"], name, "extract.ndjson.gz")
@@ -116,6 +115,13 @@ def check_batch(
     if rejected:
         log.warning("%s: %d of %d rows are rejected.", name, rejected, batch["count"])
     return passed_on(batch, path, passed.count, rejects, rejected, time.monotonic() - started)
+
+
+def _no_failed_file(run: Run, resource: str) -> str:
+    """Return the path of the file FAILED, after an earlier attempt's file is invalidated."""
+    path = filesystem.join(run["staging"], resource, FAILED)
+    filesystem.remove(batch_file.manifest_path(path))
+    return path
 
 
 def _judge_volume(suite: Suite, batch: Batch, before: Before, report: Report) -> Finding:

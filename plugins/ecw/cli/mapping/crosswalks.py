@@ -12,6 +12,7 @@ from ecw.cli.mapping.inputs import FOLDER, STAGING, crm, staged_records
 from ecw.cli.options import CRM, PRACTICE
 
 if TYPE_CHECKING:
+    from ecw.mapping.definition.crosswalks import Crosswalk
     from ecw.mapping.definition.model import Mapping
     from ecw.mapping.tools.propose import Proposal
     from ecw.mapping.tools.unmapped import UnmappedCodes
@@ -76,15 +77,8 @@ def propose(
         codes = _staged_codes(mapping, staging).worst_first()
         in_ecw = {code.code: code.display or code.code for code in codes if code.crosswalk == crosswalk}
     if in_crm is None:
-        policies = {"keep": "eCW's own names are loaded", "default": f"every row gets {table.default!r}"}
-        click.echo(
-            f"The CRM's database has no list {table.crm_list or 'for this crosswalk'}, so nothing is translated: "
-            f"{policies.get(table.unmapped, 'records with an unknown code are rejected')}. If the CRM has a list, "
-            f"name it as `crm_list` of {crosswalk} in crosswalks/policies.yaml.",
-            err=as_json,
-        )
-        in_crm = []
-    proposal = proposing.propose(table, in_ecw, in_crm)
+        click.echo(_no_list(table), err=as_json)
+    proposal = proposing.propose(table, in_ecw, in_crm or [])
     if as_json:
         print_json(asdict(proposal))
     else:
@@ -97,6 +91,15 @@ def propose(
             "fetches everything.",
             err=as_json,
         )
+
+
+def _no_list(crosswalk: Crosswalk) -> str:
+    policies = {"keep": "eCW's own names are loaded", "default": f"every row gets {crosswalk.default!r}"}
+    return (
+        f"The CRM's database has no list {crosswalk.crm_list or 'for this crosswalk'}, so nothing is translated: "
+        f"{policies.get(crosswalk.unmapped, 'records with an unknown code are rejected')}. If the CRM has a list, "
+        f"name it as `crm_list` of {crosswalk.name} in crosswalks/policies.yaml."
+    )
 
 
 def _staged_codes(mapping: Mapping, staging: str | None) -> UnmappedCodes:
