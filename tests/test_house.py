@@ -19,7 +19,7 @@ MOST_MODULES, MOST_ARGUMENTS = 15, 6
 
 # From the bottom up: a package imports only from those before it. `ecw/__init__.py` has the same map from the top down.
 ORDER = (
-    *("errors", "resources", "models"),
+    *("errors", "did_you_mean", "resources", "models"),
     *("identity", "spelling", "printable"),
     *("project_files", "retry_policy"),
     *("settings", "mapping"),

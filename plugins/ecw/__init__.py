@@ -14,7 +14,8 @@ three_way_merge                     the merge of pull and push
 mapping, settings                   resource <-> row; options
 retry_policy, project_files         which errors Airflow retries; the files that users edit
 printable, spelling, identity       control characters; is it the same value, the same person?
-models, resources, errors           what steps pass to each other; the synchronised resources; the error classes
+models, resources                   what steps pass to each other; the synchronised resources
+did_you_mean, errors                the nearest known word; the error classes
 
 Public, because DAG files import them: ecw.operators.{approval, assets, defaults, form, pull, pull_params, push,
 push_params, replay_params}, ecw.{pull, pull.replay, push, vob}.steps, ecw.reports.metrics, ecw.resources and

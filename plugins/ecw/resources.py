@@ -7,9 +7,9 @@ pairs in tests/mappings/: docs/how-to/add-a-resource.md has every step.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 
+from ecw.did_you_mean import did_you_mean
 from ecw.errors import ConfigurationError
 
 
@@ -83,9 +83,7 @@ def resource(name: str) -> Resource:
     try:
         return RESOURCES[name]
     except KeyError:
-        near = get_close_matches(name, RESOURCES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"use one of: {', '.join(RESOURCES)}."
-        raise ConfigurationError(f"There is no resource {name!r}.", next_step=hint) from None
+        raise ConfigurationError(f"There is no resource {name!r}.", next_step=did_you_mean(name, RESOURCES)) from None
 
 
 # The resource that is pushed, and the reasons why the others are not: for the form, the command and mapping files.

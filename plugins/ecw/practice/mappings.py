@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 from zoneinfo import ZoneInfo
 
+from ecw.did_you_mean import did_you_mean
 from ecw.errors import ConfigurationError
 from ecw.fhir.connection import base_url_of
 from ecw.mapping.definition.files import load_mapping
@@ -16,7 +17,6 @@ from ecw.mapping.definition.model import Mapping
 from ecw.models import Push, Run
 from ecw.resources import RESOURCES
 from ecw.settings import connections
-from ecw.settings.did_you_mean import did_you_mean
 from ecw.settings.practices import of_connection
 
 if TYPE_CHECKING:

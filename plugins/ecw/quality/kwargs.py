@@ -9,8 +9,8 @@ from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
 
+from ecw.did_you_mean import did_you_mean
 from ecw.quality.catalogue import Known, Scope
-from ecw.settings.did_you_mean import did_you_mean
 
 BOUNDS = ("min_value", "max_value")
 # Great Expectations' kinds of row_condition and their keys; it ignores a key that it does not know.

@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from ecw import project_files
+from ecw.did_you_mean import did_you_mean
 from ecw.errors import MappingError
 from ecw.mapping.definition.files import mappings_folder
 from ecw.mapping.definition.model import Mapping as ResourceMapping
@@ -19,7 +20,6 @@ from ecw.mapping.definition.yaml_file import Place, YamlFile, as_value
 from ecw.quality.catalogue import Scope, catalogue
 from ecw.quality.kwargs import check_kwargs, condition_columns
 from ecw.quality.suite_file import Expectation, SuiteFile, Volume
-from ecw.settings.did_you_mean import did_you_mean
 
 WARN, REJECT, STOP = "warn", "reject", "stop"
 

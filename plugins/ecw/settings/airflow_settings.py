@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ecw.did_you_mean import did_you_mean
 from ecw.errors import ConfigurationError
 
 KEYS = {
@@ -99,8 +99,7 @@ def _whole_numbers(where: str, entry: dict[str, Any]) -> None:
 def _known(path: Path, where: str, found: Mapping[str, Any], known: Iterable[str]) -> None:
     for key in found:
         if key not in known:
-            near = get_close_matches(str(key), list(known), n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"use {', '.join(known)}."
+            hint = did_you_mean(str(key), list(known))
             raise ConfigurationError(f"{path}: {where} has an unknown key {key!r}.", next_step=hint)
 
 

@@ -14,9 +14,9 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from ecw.did_you_mean import did_you_mean
 from ecw.errors import ConfigurationError
 from ecw.resources import RESOURCES, resource
-from ecw.settings.did_you_mean import did_you_mean
 
 OPTIONS = ConfigDict(extra="forbid", strict=True)
 Text = Annotated[str, StringConstraints(pattern=r"\S")]

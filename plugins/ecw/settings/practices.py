@@ -77,8 +77,8 @@ def named(name: str) -> Practice:
 
     Raises ConfigurationError, with a suggestion, if it does not exist.
     """
+    from ecw.did_you_mean import did_you_mean
     from ecw.settings import connections
-    from ecw.settings.did_you_mean import did_you_mean
 
     found = {each.name or DEFAULT: each for each in known(connections.variable(VARIABLE) or "")}
     for each in found.values():

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from ecw.did_you_mean import did_you_mean
 from ecw.errors import ConfigurationError
-from ecw.settings.did_you_mean import did_you_mean
 from ecw.settings.practice import DEFAULT_CONNECTION, DEFAULT_CRM, Practice
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -59,10 +59,10 @@ def propose(
 
     CROSSWALK is location or treatment_program. eCW's codes come from its pulled table, or from the staged records.
     """
+    from ecw.did_you_mean import did_you_mean
     from ecw.errors import ConfigurationError
     from ecw.mapping.definition.files import all_mappings
     from ecw.mapping.tools import propose as proposing
-    from ecw.settings.did_you_mean import did_you_mean
 
     by_crosswalk = {name: mapping for mapping in all_mappings(folder).values() for name in mapping.crosswalks}
     if crosswalk not in by_crosswalk:

@@ -13,6 +13,7 @@ from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import Any
 
+from ecw.did_you_mean import did_you_mean
 from ecw.mapping.definition.crosswalks import POLICIES, Crosswalk, available, load_crosswalks
 from ecw.mapping.definition.mapping_file import ColumnEntry, Constants, GroupEntry, MappingFile
 from ecw.mapping.definition.model import Column, Fallback, Mapping
@@ -23,7 +24,6 @@ from ecw.mapping.fhirpath.paths import Current, First, Index, Member, Path, fill
 from ecw.mapping.fhirpath.write import writable
 from ecw.mapping.vocabulary import SET_WITH_WORDS
 from ecw.resources import NoPush, no_push
-from ecw.settings.did_you_mean import did_you_mean
 
 # Increase it when a change of this package makes different rows from the same file and the same resource.
 RULES = 2

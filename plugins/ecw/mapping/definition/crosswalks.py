@@ -14,10 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ecw.did_you_mean import did_you_mean
 from ecw.mapping.code_systems import canonical
 from ecw.mapping.definition.mapping_file import PolicyEntry
 from ecw.mapping.definition.yaml_file import YamlFile, as_text
-from ecw.settings.did_you_mean import did_you_mean
 
 POLICIES = "policies.yaml"
 HEADER = ["code", "value", "system", "note"]

@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path as FilePath
 
 from ecw import project_files
+from ecw.did_you_mean import did_you_mean
 from ecw.errors import MappingError
 from ecw.mapping.definition.build_mapping import build_mapping
 from ecw.mapping.definition.model import Mapping
-from ecw.settings.did_you_mean import did_you_mean
 
 FIX = "fix the lines named above, then run `ecw mapping check`."
 

@@ -24,10 +24,10 @@ from pydantic import (
     model_validator,
 )
 
+from ecw.did_you_mean import did_you_mean
 from ecw.mapping.values.clean import CLEANERS
 from ecw.mapping.values.name_text import TAKES
 from ecw.mapping.vocabulary import ON_CONFLICT, SYNC, TYPES, UNMAPPED, UPDATE
-from ecw.settings.did_you_mean import did_you_mean
 
 _SQL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 

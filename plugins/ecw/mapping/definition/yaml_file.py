@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import yaml
 
+from ecw.did_you_mean import did_you_mean
 from ecw.errors import MappingError
-from ecw.settings.did_you_mean import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from functools import cache
 from types import MappingProxyType
 
+from ecw.did_you_mean import did_you_mean
 from ecw.mapping.definition.model import Column, Mapping
 from ecw.mapping.definition.used_elements import paths_of
 from ecw.mapping.definition.used_elements import used_elements as used_elements
@@ -30,7 +31,6 @@ from ecw.mapping.fhirpath.paths import (
     Union,
     Where,
 )
-from ecw.settings.did_you_mean import did_you_mean
 
 US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/"
 # The extensions of US Core 3.1.1 and 6.1.0 on the five resources.

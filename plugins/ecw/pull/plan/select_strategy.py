@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import NamedTuple
 
+from ecw.did_you_mean import did_you_mean
 from ecw.errors import ConfigurationError
 from ecw.fhir.capability import Capability
 from ecw.pull.extract.strategies import STRATEGIES
@@ -60,10 +60,10 @@ def _for_a_few(resource: Resource, options: Options) -> Choice:
 
 def _check(resource: Resource, name: str, capability: Capability) -> None:
     if name not in resource.strategies:
-        near = get_close_matches(name, [str(each) for each in resource.strategies], n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"use one of: {', '.join(resource.strategies)}."
         problem = "cannot be extracted by" if name in STRATEGIES else "has no strategy"
-        raise ConfigurationError(f"{resource.name} {problem} {name!r}.", next_step=hint)
+        raise ConfigurationError(
+            f"{resource.name} {problem} {name!r}.", next_step=did_you_mean(name, list(map(str, resource.strategies)))
+        )
     if missing := _missing(resource, name, capability):
         raise ConfigurationError(
             f"The strategy {name!r} for {resource.name} searches {resource.fhir_type} by {' and '.join(missing)}, "

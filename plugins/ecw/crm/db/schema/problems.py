@@ -10,7 +10,7 @@ from sqlalchemy import Column, Connection, Integer, String, Table, Uuid, text, t
 
 from ecw.crm.db.converters import converter
 from ecw.crm.db.schema.reflection import FILLED, is_generated, keys_of, quoted
-from ecw.settings.did_you_mean import did_you_mean
+from ecw.did_you_mean import did_you_mean
 
 UUID_TEXT = 36  # characters of the keys that a load makes for a text column
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
