@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from ecw.errors import InvalidResponse
 from ecw.fhir import paging
+from ecw.fhir.unreadable_records import reason_of
 
 BASE = "https://fhir.example.org/fhir/r4/ABC"
 
@@ -64,6 +65,10 @@ def test_endless_links_are_an_error_after_the_maximum_of_pages(monkeypatch):
         {"resourceType": "Bundle", "type": "transaction-response"},
         bundle("a") | {"entry": [{"fullUrl": f"{BASE}/Patient/a"}]},
         bundle() | {"entry": [{"resource": {"resourceType": "OperationOutcome", "issue": [{"severity": "error"}]}}]},
+        bundle() | {"entry": [{"resource": {"resourceType": "OperationOutcome", "issue": "an error"}}]},
+        bundle() | {"entry": [{"resource": {"resourceType": "OperationOutcome", "issue": ["an error"]}}]},
+        bundle("a") | {"link": "https://fhir.example.org"},
+        bundle("a") | {"link": ["https://fhir.example.org"]},
     ],
 )
 def test_an_answer_that_is_not_a_searchset_is_an_error(answer):
@@ -126,3 +131,9 @@ def test_a_next_link_without_a_url_ends_a_search_only_if_nothing_is_missing(last
     else:
         with pytest.raises(InvalidResponse, match="its next link has no url"):
             walk(graph)
+
+
+def test_a_record_that_is_not_an_object_is_unreadable_and_the_others_are_read():
+    found = paging.resources_of(bundle("a") | {"entry": [*bundle("a")["entry"], {"resource": "b"}, ["c"]]}, BASE)
+    assert found[0]["id"] == "a"
+    assert [bool(reason_of(resource)) for resource in found] == [False, True, True]

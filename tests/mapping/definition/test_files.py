@@ -125,6 +125,20 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
             "set_with: sync both writes, and value has",
         ),
         ("type: string, clean: [trim]", "type: date, null_if: ['1899-12-30T00:00']", "10:98", "is a day, as in"),
+        ("clean: [trim]", "to: [Patient]", "10:94", "to names the types of a reference"),
+        ("clean: [trim]", "several: ';'", "10:99", "several joins the values of concepts"),
+        (
+            "clean: [trim]",
+            "write_path: id",
+            "10:102",
+            "write_path is where a push writes, and the column is pulled only",
+        ),
+        (
+            "type: string\n        sync",
+            "type: concept\n        sync",
+            "18:15",
+            "a concept that is pushed needs a crosswalk",
+        ),
     ],
 )
 def test_a_mistake_is_reported_with_its_place(tmp_path: Path, old: str, new: str, place: str, problem: str) -> None:
