@@ -370,9 +370,10 @@ def test_many_pushes_with_faults_and_kills_double_and_lose_nothing(
         journey.lost_edits(journey.crm_values, "crm", stored),
         journey.lost_edits(journey.ecw_values, "emr", stored),
     )
+    statuses = {str(status): count for status, count in journey.status.items()}
     record_property(
         "figures",
-        f"{pushes} pushes {dict(journey.status)}, {len(journey.fired())} kinds of faults, {journey.kills} kills, "
+        f"{pushes} pushes {statuses}, {len(journey.fired())} kinds of faults, {journey.kills} kills, "
         f"{journey.pulls} pulls, {len(journey.twins)} twins, {len(journey.reused)} rows used again, "
         f"{journey.edited_before_write} edits between read and write, {journey.lost_claims} lost claims, "
         f"{journey.switched_practices} switched connections, "
