@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Select, func, literal_column, select
 
 from ecw.crm.db.tables import ecw_quality_result, ecw_reject, ecw_run
-from ecw.crm.state.quality_results import PASS, VERDICTS, VOLUME
+from ecw.crm.state.quality_results import VERDICTS, VOLUME
 from ecw.resources import RESOURCES
 
 
@@ -76,25 +76,6 @@ def of_run(
         )
         for practice, name in sorted({*records, *findings}, key=_order)
     ]
-
-
-def runs(connection: Connection, *, limit: int, offset: int = 0) -> list[RunLine]:
-    """Return the runs with a report, the latest first."""
-    q = ecw_quality_result
-    lines = {
-        (row.practice, row.run_id): RunLine(row.practice, row.run_id, row.last)
-        for row in connection.execute(runs_statement().limit(limit).offset(offset))
-    }
-    verdicts = (
-        select(q.c.practice, q.c.run_id, q.c.resource, q.c.verdict)
-        .where(q.c.run_id.in_({run_id for _, run_id in lines}))
-        .distinct()
-    )
-    for row in connection.execute(verdicts):
-        line = lines.get((row.practice, row.run_id))
-        if line is not None:
-            line.verdicts[row.resource] = max(line.verdicts.get(row.resource, PASS), row.verdict, key=VERDICTS.index)
-    return list(lines.values())
 
 
 def runs_statement() -> Select[Any]:

@@ -11,6 +11,8 @@ from ecw.mapping.tools.preview import pulled
 
 OLD = {"use": "home", "line": ["1 Old St"], "period": {"end": "2020-07-22"}}
 NEW = {"use": "home", "line": ["2 New St"]}
+PRACTITIONERS = [{"reference": name} for name in ("x", "Practitioner/1", "Organization/2", "Practitioner/3")]
+MARITAL = "http://terminology.hl7.org/CodeSystem/v3-MaritalStatus"
 
 
 def why(name: str, column: str, resource: dict[str, Any]) -> tuple[str, list[str]]:
@@ -28,6 +30,36 @@ def patient(**elements: Any) -> dict[str, Any]:
     [
         ({"address": [OLD, NEW]}, "address_line1", "address[1].line[0]", "address[0]: its period has ended"),
         ({"address": [{**NEW, "use": "old"}, NEW]}, "city", "", "address[0]: its use is old"),
+        (
+            {"generalPractitioner": PRACTITIONERS},
+            "practitioner",
+            "generalPractitioner[1].reference",
+            "generalPractitioner[0].reference: it does not name a record as FhirType/id",
+        ),
+        (
+            {"generalPractitioner": PRACTITIONERS},
+            "practitioner",
+            "generalPractitioner[1].reference",
+            "generalPractitioner[2].reference: it names no Practitioner",
+        ),
+        (
+            {"generalPractitioner": PRACTITIONERS},
+            "practitioner",
+            "generalPractitioner[1].reference",
+            "generalPractitioner[3].reference: it comes after the one that is taken",
+        ),
+        (
+            {"maritalStatus": {"coding": [{"system": MARITAL, "code": "M"}, {"system": MARITAL, "code": "S"}]}},
+            "marital_status",
+            "maritalStatus",
+            "maritalStatus.coding[1]: another coding was taken before it",
+        ),
+        (
+            {"communication": [{"language": {"coding": [{"system": "x", "code": "zz"}], "text": "English"}}]},
+            "language",
+            "communication[0].language",
+            "communication[0].language: its text or display gave the value",
+        ),
         (
             {"name": [{"use": "usual", "given": ["A"]}, {"family": "R"}]},
             "last_name",

@@ -79,3 +79,21 @@ def test_a_code_that_looks_like_a_formula_is_written_as_text() -> None:
     line = Unmapped("plans", "=cmd|' /C calc'!A0", display="@SUM(1)").line
     assert line.startswith("'=cmd")
     assert ",'@SUM" in line
+
+
+def test_a_code_of_a_concept_is_described_by_its_own_coding(mapping_of: Callable[..., Mapping]) -> None:
+    column = (
+        "      - {name: race, label: Race, path: communication.language, type: concept, crosswalk: race, "
+        "several: ', '}\n"
+    )
+    codes = UnmappedCodes(mapping_of(column, policies="race: {unmapped: keep}\n", race="1,One,,\n"))
+    known, unknown = {"system": "urn:s", "code": "1"}, {"system": "urn:t", "code": "2", "display": "Two"}
+    codes.add(
+        {
+            "resourceType": "Patient",
+            "id": "p",
+            "communication": [{"language": {"coding": [coding]}} for coding in (known, unknown)],
+        }
+    )
+    [found] = codes.worst_first()
+    assert (found.code, found.display, found.system) == ("2", "Two", "urn:t")

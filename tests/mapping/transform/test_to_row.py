@@ -120,3 +120,20 @@ def test_all_sample_data_is_mapped_without_problems(name: str, samples: Callable
 def test_the_generated_source_names_the_path_of_each_value(mapping_of: MappingOf) -> None:
     source = Mapper(mapping_of(DOB)).source
     assert "v2 = r.get('birthDate')  # birthDate" in source
+
+
+@pytest.mark.parametrize(
+    ("references", "value"),
+    [
+        ([" Practitioner/a.1 "], "Practitioner/a.1"),
+        (["x", "Practitioner/a.1"], "Practitioner/a.1"),
+        ([7], None),
+        ([], None),
+    ],
+)
+def test_a_reference_is_cleaned_before_it_is_read(
+    mapping_of: MappingOf, references: list[Any], value: str | None
+) -> None:
+    column = "      - {name: by, label: By, path: generalPractitioner.reference, type: reference, clean: [trim]}\n"
+    record = patient(generalPractitioner=[{"reference": reference} for reference in references])
+    assert Mapper(mapping_of(column)).row(record).row["by"] == value

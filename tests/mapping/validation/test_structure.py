@@ -55,6 +55,12 @@ def test_a_wrong_path_is_reported_with_its_line(
         assert lines[0].startswith(f"{mapping.file}:8: ")
 
 
+def test_a_column_of_the_type_concept_needs_a_concept(mapping_of: Callable[..., Mapping]) -> None:
+    mapping = mapping_of("      - {name: x, label: X, path: gender, type: concept}\n")
+    [line] = [line for line in check_structure(mapping) if "column 'x'" in line]
+    assert "gender is not a CodeableConcept or Coding, which the type concept needs" in line
+
+
 @pytest.mark.parametrize(("sync", "problems"), [("pull", 0), ("both", 1)])
 def test_a_column_whose_type_comes_from_cleaning_cannot_be_pushed(
     mapping_of: Callable[..., Mapping], sync: str, problems: int

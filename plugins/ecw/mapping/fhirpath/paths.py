@@ -173,21 +173,6 @@ def first_branches(path: Path) -> Path:
     return steps
 
 
-def fhirpath(path: Path) -> str:
-    """Return the nearest standard FHIRPath, without resolve(), and without periods, ranks and order of uses."""
-    text = ""
-    for step in path:
-        if isinstance(step, Union):
-            branches = [branch for branch in step.branches if not any(isinstance(each, Resolve) for each in branch)]
-            piece = f"({' | '.join(fhirpath(branch) for branch in branches)})"
-        elif isinstance(step, Current):
-            piece = nearest(step.uses)
-        else:
-            piece = str(step)
-        text += piece if isinstance(step, Index) or not text else f".{piece}"
-    return text
-
-
 def nearest(uses: tuple[str, ...]) -> str:
     """Return the standard FHIRPath that is nearest to current()."""
     condition = " or ".join(f"use = {show_literal(use)}" for use in uses) or "(use != 'old' and use != 'maiden')"

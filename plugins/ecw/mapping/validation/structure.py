@@ -137,8 +137,6 @@ def _walk(path: Path, type_name: str, pushed: bool, following: Step | None = Non
                 return
             if pushed and at and known[name].repeats and not isinstance(after, SELECTING):
                 yield f"{name} repeats: select the one that a push writes with where(…), first() or [0]"
-            if pushed and isinstance(step, Choice) and step.type is None:
-                yield f"{name} has several types: select the one that a push writes with {name}.ofType(…)"
             at = _type_at((step,), at)
         elif isinstance(step, Extension):
             at = "Extension"
