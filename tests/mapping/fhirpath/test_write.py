@@ -153,6 +153,27 @@ def test_every_pushed_path_is_among_the_tested_paths() -> None:
             {"name": [{"given": [None, "B"], "_given": [{"id": "i"}, None]}]},
             {"name": [{"given": ["A", "B"], "_given": [{"id": "i"}, None]}]},
         ),
+        (
+            "name.first().given[0]",
+            "A",
+            {"name": [{"given": [None], "_given": [{"extension": [{"url": ABSENT}]}]}]},
+            {"name": [{"given": ["A"]}]},
+        ),
+        # The elements around the value are no longer absent, either.
+        ("name.first().family", "A", {"name": [{"extension": [{"url": ABSENT}]}]}, {"name": [{"family": "A"}]}),
+        (
+            "name.first().family",
+            "A",
+            {"name": [{"extension": [{"url": ABSENT}, {"url": "x"}]}]},
+            {"name": [{"family": "A", "extension": [{"url": "x"}]}]},
+        ),
+        (
+            "maritalStatus.text",
+            "A",
+            {"maritalStatus": {"extension": [{"url": ABSENT}]}},
+            {"maritalStatus": {"text": "A"}},
+        ),
+        ("(gender | birthDate)", "A", {}, {"gender": "A"}),
     ],
 )
 def test_put_writes_the_value_to_its_place(

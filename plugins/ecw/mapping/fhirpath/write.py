@@ -63,7 +63,7 @@ def put(resource: dict[str, Any], path: Path, value: Any) -> None:
     if slot.value != value or type(slot.value) is not type(value):
         slot.holder[slot.key] = value
         companions.agree(slot.holder, slot.key, value, slot.above)
-        _no_longer_absent(slot, path[-1])
+        _no_longer_absent(slot)
     if read_value(path, resource) != value:
         raise Unusable("path", "the path does not read what it wrote")
 
@@ -142,18 +142,10 @@ def _every(path: Path) -> Iterator[Step]:
         yield step
 
 
-def _no_longer_absent(slot: Slot, step: Any) -> None:
-    """Remove the data-absent-reason of a value that was written; everything else in `_name` stays."""
-    if isinstance(slot.holder, dict):
-        _remove_absent_reason(slot.holder, f"_{slot.key}")
-    elif slot.above is not None and isinstance(slot.above.holder, dict):
-        companions = slot.above.holder.get(f"_{slot.above.key}")
-        if isinstance(companions, list) and slot.key < len(companions):
-            _remove_absent_reason(companions, slot.key)
-            if not any(companions):
-                del slot.above.holder[f"_{slot.above.key}"]
+def _no_longer_absent(slot: Slot) -> None:
+    """Remove the data-absent-reason of the elements around a value that was written."""
     above = slot.above
-    while above is not None and above.above is not None:  # the elements around it are no longer absent, too
+    while above is not None and above.above is not None:
         _remove_absent_reason(above.holder, above.key)
         above = above.above
 
