@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import types
 
-from ecw.crm.db.converters import Unfit, converter
+from ecw.crm.db.converters import Unfit, converter, same
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,24 @@ def test_a_value_that_does_not_fit_is_refused_and_not_quoted(
 
 def test_a_type_that_is_not_supported_has_no_converter() -> None:
     assert converter(types.JSON()) is None
+
+
+@pytest.mark.parametrize("value", [True, [], "x", "inf"])
+def test_a_column_of_floats_takes_finite_numbers_only(value: Any) -> None:
+    fit = converter(types.Float())
+    assert fit is not None
+    with pytest.raises(Unfit, match="is not a number"):
+        fit(value)
+
+
+@pytest.mark.parametrize(
+    ("stored", "fitted", "equal"),
+    [
+        (42.123455, 42.1234551, True),
+        (42.1, 42.2, False),
+        (datetime(2026, 3, 8, 7), datetime(2026, 3, 8, 7, tzinfo=UTC), True),  # noqa: DTZ001 - a column without zone
+        ("a", "A", False),
+    ],
+)
+def test_a_stored_value_is_compared_as_the_database_keeps_it(stored: Any, fitted: Any, equal: bool) -> None:
+    assert same(stored, fitted) is equal

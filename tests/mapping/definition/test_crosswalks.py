@@ -57,6 +57,26 @@ def test_a_mistake_is_reported_with_file_line_and_column(
     assert problem in error.value.what
 
 
+def test_lines_without_a_cell_are_skipped(mapping_of: Callable[..., Mapping]) -> None:
+    crosswalk = mapping_of(COLUMN, policies="sex: {unmapped: keep}", sex="male,Male,,\n,,,\n\n").crosswalks["sex"]
+    assert [line[:2] for line in crosswalk.lines] == [("male", "Male")]
+
+
+@pytest.mark.parametrize(
+    ("policies", "problem"),
+    [(None, "policies.yaml:1:1: is missing"), ("[sex]", "must be a list of `crosswalk: policy` lines")],
+)
+def test_crosswalks_need_their_policies(
+    mapping_of: Callable[..., Mapping], tmp_path: Path, policies: str | None, problem: str
+) -> None:
+    mapping_of(COLUMN, policies="sex: {unmapped: keep}", sex="male,Male,,\n")
+    file = tmp_path / "crosswalks" / "policies.yaml"
+    file.unlink() if policies is None else file.write_text(policies)
+    with pytest.raises(MappingError) as error:
+        load_mapping(tmp_path / "mine.yaml")
+    assert problem in error.value.what
+
+
 def test_the_header_is_checked(mapping_of: Callable[..., Mapping], tmp_path: Path) -> None:
     mapping_of(COLUMN, policies="sex: {unmapped: keep}", sex="male,Male,,\n")
     (tmp_path / "crosswalks" / "sex.csv").write_text("code;value\nmale;Male\n")

@@ -96,6 +96,9 @@ def test_show_writes_what_parse_reads(text: str) -> None:
         ("name.where(use='x').select(given)", 20, "'select'", "a.b"),
         ("name.exists()", 5, "'exists'", "where(a.exists())"),
         ("name.where(use)", 14, "')'", "a='x'"),
+        ("name.where(resolve().use='x')", 11, "resolve()", "resolve() and current() outside of where(…)"),
+        ("name.where(current().use='x')", 11, "current()", "resolve() and current() outside of where(…)"),
+        ("name.'x'", 5, "'x'", "an element's name"),
     ],
 )
 def test_a_path_outside_the_subset_is_refused_with_the_nearest_supported_form(

@@ -202,8 +202,8 @@ class _Parser:
     def test(self) -> Test:
         offset = self.now[2]
         path = self.chain((Member("$this"),))  # not the resource's own level
-        if any(isinstance(step, Resolve | Current) for step in path):
-            self.refuse(str(path[-1]), offset, "resolve() and current() outside of where(…)")
+        if misplaced := next((step for step in path if isinstance(step, Resolve | Current)), None):
+            self.refuse(str(misplaced), offset, "resolve() and current() outside of where(…)")
         if self.take("."):
             present = self.name() == "exists"
             self.need("(")
