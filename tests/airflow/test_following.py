@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,7 +15,7 @@ import requests
 
 from ecw.mapping.definition.files import mappings_folder
 from include.demo.airflow_api import AirflowApi, wait_until
-from tests.fixtures.demo import LONG, STOP_S, Demo, import_before_tasks, start_demo
+from tests.fixtures.demo import LONG, Demo, import_before_tasks, serving
 from tests.fixtures.webhook import Receiver
 
 OVER = ("success", "failed")
@@ -72,14 +71,8 @@ def broken(tmp_path: Path, mapped_by: Path) -> Iterator[Demo]:
     """A demo that has pulled with these mapping files."""
     (tmp_path / "demo").mkdir()
     import_before_tasks(tmp_path / "demo")
-    demo = start_demo(tmp_path / "demo", STORY="0", PATIENTS="14", SEED="7", ECW_MAPPINGS=str(mapped_by))
-    try:
-        demo.wait_for("Serving until Ctrl-C.")
+    with serving(tmp_path / "demo", STORY="0", PATIENTS="14", SEED="7", ECW_MAPPINGS=str(mapped_by)) as demo:
         yield demo
-    finally:
-        demo.process.send_signal(signal.SIGINT)
-        demo.process.wait(STOP_S)
-    assert demo.left() == []
 
 
 @pytest.mark.airflow

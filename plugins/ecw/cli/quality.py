@@ -52,7 +52,7 @@ def show(run: str | None, crm_conn_id: str, every: bool, as_json: bool) -> None:
     with open_crm(crm_conn_id) as engine, reading(engine) as connection:
         practice, run_id = chosen_code(), run
         if run is None and (last := quality.last_run(connection, practice)) is not None:
-            practice, run_id = last.practice, last.run_id
+            practice, run_id = last
         reports = quality.of_run(connection, run_id, practice=practice) if run_id else []
     if run and not reports:
         raise ConfigurationError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -38,16 +38,6 @@ class Report:
     def at(self) -> datetime | None:
         """When the check ended."""
         return self.volume["at"] if self.volume is not None else None
-
-
-@dataclass(slots=True)
-class RunLine:
-    """One run in the list of runs: the worst verdict of each resource, and when the last check ended."""
-
-    practice: str
-    run_id: str
-    at: datetime
-    verdicts: dict[str, str] = field(default_factory=dict)
 
 
 def of_run(
@@ -88,13 +78,13 @@ def runs_statement() -> Select[Any]:
     return statement.order_by(last.desc(), q.c.run_id)
 
 
-def last_run(connection: Connection, practice: str | None = None) -> RunLine | None:
-    """Return the run with the latest check, of all practices or of one; None before the first check."""
+def last_run(connection: Connection, practice: str | None = None) -> tuple[str, str] | None:
+    """Return (practice, run id) of the latest check, of all practices or of one; None before the first check."""
     statement = runs_statement()
     if practice is not None:
         statement = statement.where(ecw_quality_result.c.practice == practice)
     row = connection.execute(statement.limit(1)).one_or_none()
-    return None if row is None else RunLine(row.practice, row.run_id, row.last)
+    return None if row is None else (row.practice, row.run_id)
 
 
 def _rejects(connection: Connection, key: dict[str, str]) -> dict[tuple[str, str], list[tuple[str, str, str, int]]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping as MappingType
-from difflib import get_close_matches
 from typing import NoReturn
 
+from ecw import did_you_mean
 from ecw.mapping.fhirpath.paths import (
     CHOICES,
     Choice,
@@ -127,9 +127,9 @@ class _Parser:
 
     def refuse(self, piece: str, offset: int, nearest: str | None = None) -> NoReturn:
         if nearest is None:
-            known = [*FUNCTIONS, *TESTS]
-            near = get_close_matches(piece, known, n=1)
-            nearest = NEAREST.get(piece) or ({**FUNCTIONS, **TESTS}[near[0]] if near else ", ".join(FUNCTIONS.values()))
+            known = {**FUNCTIONS, **TESTS}
+            near = did_you_mean.nearest(piece, known)
+            nearest = NEAREST.get(piece) or (known[near] if near is not None else ", ".join(FUNCTIONS.values()))
         raise PathNotUnderstood(offset, f"{piece!r} is not understood" if piece else "the path ends too early", nearest)
 
     def expression(self, base: Path) -> Path:
@@ -226,8 +226,10 @@ class _Parser:
 
     def constant(self, name: str, offset: int) -> str:
         if name not in self.constants:
-            near = get_close_matches(name, self.constants, n=1)
-            self.refuse(f"%{name}", offset, f"%{near[0]}" if near else "a name that the file's `constant` declares")
+            near = did_you_mean.nearest(name, self.constants)
+            self.refuse(
+                f"%{name}", offset, f"%{near}" if near is not None else "a name that the file's `constant` declares"
+            )
         return self.constants[name]
 
     def number(self) -> int:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from types import MappingProxyType
 
-from ecw.did_you_mean import did_you_mean
+from ecw.did_you_mean import did_you_mean, nearest
 from ecw.mapping.definition.model import Column, Mapping
 from ecw.mapping.definition.used_elements import paths_of
 from ecw.mapping.definition.used_elements import used_elements as used_elements
@@ -208,7 +207,7 @@ def _excluded_problems(mapping: Mapping) -> Iterator[str]:
             ("excluded",), f"{name} is in no column: map it, or write it under excluded with the reason", key=True
         )
     for name in mapping.excluded:
-        own_extension = "://" in name and not get_close_matches(name, missing, n=1, cutoff=0.9)
+        own_extension = "://" in name and nearest(name, missing, cutoff=0.9) is None
         if name in used:
             file.wrong(("excluded", name), f"{name} is excluded, but a column uses it", key=True)
         elif name not in expected and not own_extension and name != "extension":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from difflib import get_close_matches
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -25,6 +24,7 @@ from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.exc import NoSuchTableError, SAWarning
 
 from ecw.crm.db import lenient_dates
+from ecw.did_you_mean import nearest
 from ecw.errors import CrmSchemaError
 
 # The base type of a domain, which may be a domain itself: the type's modifier, and the name of a domain that is NOT
@@ -154,8 +154,8 @@ def _near(connection: Connection, schema: str, bare: str) -> str:
     if schema and schema not in found.get_schema_names():
         return f", nor a schema {schema}"
     names = {name.lower(): name for name in found.get_table_names(schema or None)}
-    near = get_close_matches(bare.lower(), names, n=1)
-    return f"; did you mean {schema + '.' if schema else ''}{names[near[0]]}?" if near else ""
+    near = nearest(bare.lower(), names)
+    return f"; did you mean {schema + '.' if schema else ''}{names[near]}?" if near is not None else ""
 
 
 def _resolve_domains(connection: Connection, table: Table) -> None:
